@@ -1,0 +1,166 @@
+package store
+
+import (
+	"iter"
+	"math"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// An Entry is one stored response, or as much of one as was received. Nobody
+// writes to an Entry, nor to what it points to, once it was given to a store.
+type Entry struct {
+	Key     Key
+	Vary    string // the fields that select it: lower case, sorted, comma-joined; see ParseVary
+	Pick    Pick   // the values of those fields
+	Status  int
+	Head    Head     // the response's fields as they are sent on, without Age and hop-by-hop fields
+	Body    []byte   // the content; with Parts, the parts one after the other
+	Trailer Head     // trailer fields, empty for most
+	Parts   []Part   // what of the representation Body holds; nil means all of it
+	Size    int64    // the complete length when Parts is set; -1 while unknown
+	Tags    NameList // what the origin tagged it with
+	Deps    NameList // what it declared it was made from
+	Life    Life
+	Ticket  Seq           // the ticket its fetch began with
+	Cost    time.Duration // how long the origin took, for refreshing early
+}
+
+// A Part is a contiguous piece of a representation: Len bytes from From.
+type Part struct{ From, Len int64 }
+
+// Complete reports whether the entry holds the whole representation.
+func (e *Entry) Complete() bool { return e.Parts == nil }
+
+// A Life says until when and how an entry may be shown. Its windows follow
+// each other from Born: fresh for TTL; after that stale, to be shown while one
+// fetch revalidates for WhileRevalidate, instead of an error for IfError, and
+// kept only to be revalidated for Keep. RFC 9111 section 4.2, RFC 5861.
+type Life struct {
+	Born            time.Time     // when its age was zero: response time less corrected initial age (RFC 9111, 4.2.3)
+	TTL             time.Duration // freshness lifetime; may be 0
+	WhileRevalidate time.Duration
+	IfError         time.Duration
+	Keep            time.Duration
+	Flags           Flags
+}
+
+// Flags of a Life, each a directive that outlives admission.
+type Flags uint8
+
+// The flags.
+const (
+	NoCache   Flags = 1 << iota // never without successful validation: no-cache (RFC 9111, 5.2.2.4)
+	NoStale                     // never stale: must-revalidate, proxy-revalidate, s-maxage (RFC 9111, 4.2.4)
+	Heuristic                   // TTL is a guess (RFC 9111, 4.2.2)
+	CatchAll                    // its names were too many or too long: every purge takes it with it
+)
+
+// Has reports whether all of g are set.
+func (f Flags) Has(g Flags) bool { return f&g == g }
+
+// Expires is when the entry stops being fresh, were it never purged.
+func (l *Life) Expires() time.Time { return l.Born.Add(l.TTL) }
+
+// Ends is when nothing may be done with the entry any more.
+func (l *Life) Ends() time.Time {
+	return l.Born.Add(addDurations(l.TTL, max(l.WhileRevalidate, l.IfError, l.Keep)))
+}
+
+func addDurations(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// A Head is a list of fields in the form they have on the wire, "Name: value"
+// and CRLF each, names in canonical form. It is a string so that reading one
+// field costs nothing and nobody can edit it in place.
+type Head string
+
+// HeadOf renders h, in no particular order of names, values of one name in
+// their order.
+func HeadOf(h http.Header) Head {
+	var b strings.Builder
+	n := 0
+	for k, vs := range h {
+		for _, v := range vs {
+			n += len(k) + len(v) + 4
+		}
+	}
+	b.Grow(n)
+	for k, vs := range h {
+		for _, v := range vs {
+			b.WriteString(k)
+			b.WriteString(": ")
+			b.WriteString(v)
+			b.WriteString("\r\n")
+		}
+	}
+	return Head(b.String())
+}
+
+// All yields name and value of each field line.
+func (h Head) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for s := string(h); s != ""; {
+			var line string
+			line, s, _ = strings.Cut(s, "\r\n")
+			name, value, _ := strings.Cut(line, ": ")
+			if !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
+// Get returns the first value of the field, "" when there is none. The name
+// must be in canonical form.
+func (h Head) Get(name string) string {
+	for k, v := range h.All() {
+		if k == name {
+			return v
+		}
+	}
+	return ""
+}
+
+// Has reports whether the field is there, even if empty. The name must be in
+// canonical form.
+func (h Head) Has(name string) bool {
+	for k := range h.All() {
+		if k == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Values returns all values of the field, in their order.
+func (h Head) Values(name string) []string {
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	var vs []string
+	for k, v := range h.All() {
+		if k == name {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}
+
+// Header returns a new http.Header with the same fields.
+func (h Head) Header() http.Header {
+	m := make(http.Header, 16)
+	h.AddTo(m)
+	return m
+}
+
+// AddTo adds the fields to m.
+func (h Head) AddTo(m http.Header) {
+	for k, v := range h.All() {
+		m[k] = append(m[k], v)
+	}
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// Seq is a position in the store's sequence of purges. The first purge is 1.
+type Seq uint64
+
+// Errors that callers branch on.
+var (
+	// ErrPurged refuses a Put whose ticket is older than a fence on one of the
+	// entry's names: the response was fetched before a purge that covers it.
+	ErrPurged = errors.New("purged since the fetch began")
+	// ErrTooLarge refuses a Put of an entry that the store could never hold.
+	ErrTooLarge = errors.New("too large for the store")
+	// ErrEdges refuses a Put whose deps the dependency index has no room for.
+	// The entry is not stored, because a purge could not reach it.
+	ErrEdges = errors.New("dependency index is full")
+	// ErrBadTag is a tag that is empty, longer than MaxTag or has white space
+	// or control characters.
+	ErrBadTag = errors.New("not a tag")
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("store is closed")
+)
+
+// A Store keeps entries and knows when they have fallen. All methods may be
+// called at once from any goroutine. Times come from time.Now.
+type Store interface {
+	// Get looks up the entry stored under key whose pick matches ask. It never
+	// returns an entry that a hard fence covers, nor one past the end of its
+	// life. The ticket is valid on hit and on miss; after an error there is none
+	// and nothing fetched because of this Get may be stored. A miss is not an
+	// error.
+	Get(ctx context.Context, key Key, ask Fields) (Found, error)
+
+	// Put stores e in place of the entry with the same key and pick. An entry
+	// whose Vary differs from what the key was known by takes the place of all
+	// of the key's entries. The store may keep e's strings and slices: nobody
+	// may write to them afterwards. It returns ErrPurged, ErrTooLarge or
+	// ErrEdges when e was refused; a refused entry leaves what was stored
+	// before untouched.
+	Put(ctx context.Context, e *Entry) error
+
+	// Purge raises a fence on each of p.Names, and on CatchAllName, at one new sequence number. When
+	// it returns, no Get that begins afterwards shows what fell, and no Put with
+	// an older ticket succeeds. Its cost depends on len(p.Names) only. It either
+	// raises all fences or, returning an error, none.
+	Purge(ctx context.Context, p Purge) (Event, error)
+
+	// Dependents returns the URL names of the entries that carry one of names,
+	// as a tag, dep, URL, host or prefix, and whose URL some other entry
+	// declared as a dep: one level of the cascade. Names already in names are
+	// left out. It costs the edges among names that are depended upon.
+	Dependents(ctx context.Context, names []Name) ([]Name, error)
+
+	// Sweep reclaims what the purge at seq killed and yields each key once,
+	// however many of its names or picks fell. Keys stored anew since are
+	// spared and not yielded. After a soft purge nothing is reclaimed; the keys
+	// that became stale are yielded. Stopping early is harmless.
+	Sweep(ctx context.Context, ev Event) iter.Seq2[Swept, error]
+
+	// Events yields the purges after seq, oldest first, and then waits for
+	// more until ctx ends. It yields ErrGap first and stops if the log no longer reaches
+	// back to seq.
+	Events(ctx context.Context, after Seq) iter.Seq2[Event, error]
+
+	// Count returns how many entries carry name, and their bytes, at constant
+	// cost; purged entries count until they are swept.
+	Count(ctx context.Context, name Name) (Count, error)
+
+	// List returns up to limit entries that carry name (AllName: every entry),
+	// from the cursor of the previous page ("" first). The next cursor is ""
+	// after the last page. Entries that a fence covers are left out. Bodies are
+	// left out.
+	List(ctx context.Context, name Name, cursor string, limit int) ([]Entry, string, error)
+
+	// Stats returns what the store holds now.
+	Stats(ctx context.Context) (Stats, error)
+
+	// Run does the store's periodic work, such as letting entries die at the
+	// end of their lives, until ctx ends.
+	Run(ctx context.Context) error
+
+	// Close ends all Events and frees what the store holds. Use after Close
+	// returns ErrClosed.
+	Close() error
+}
+
+// ErrGap says that the purge log no longer reaches back to where a reader was.
+var ErrGap = errors.New("purges are missing from the log")
+
+// A Found is what Get found.
+type Found struct {
+	Entry  Entry     // the entry; its zero value when Hit is false
+	Hit    bool      // whether there is an entry
+	Ticket Seq       // the ticket for a fetch that begins now
+	Fell   time.Time // the earliest soft purge that covers the entry; zero when none does
+	Doubt  bool      // the entry is older than the fences still known: revalidate before use
+}
+
+// A Purge asks for fences.
+type Purge struct {
+	Names []Name   // what falls, dependents included
+	Asked []string // what the client asked for, in its own words; kept in the log
+	Soft  bool     // make stale instead of killing
+	ID    string   // the purger's name for it; empty is allowed
+	By    string   // who asked, for the log
+	Why   string   // why, for the log
+}
+
+// An Event is a purge that happened.
+type Event struct {
+	Purge
+	Seq Seq
+	At  time.Time
+}
+
+// A Swept is one key that a purge took with it.
+type Swept struct {
+	Key     Key
+	Entries int   // how many entries (picks) fell under the key
+	Bytes   int64 // what they held
+}
+
+// A Count is how much carries a name.
+type Count struct {
+	Entries int
+	Bytes   int64
+}
+
+// Stats describes what a store holds.
+type Stats struct {
+	Entries   int   // entries held, purged ones included until they are swept
+	Bytes     int64 // what they cost against Capacity
+	Capacity  int64 // the most that Bytes may become
+	Names     int   // distinct names with members or fences
+	Fences    int   // fences standing
+	Edges     int   // dependency edges
+	Seq       Seq   // the last purge
+	Floor     Seq   // entries with an older ticket are revalidated before use
+	Evictions uint64
+	Expired   uint64
+	Swept     uint64
+	Refused   uint64 // Puts refused because of a fence: races that were won
+}
