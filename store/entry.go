@@ -15,6 +15,7 @@ type Entry struct {
 	Key     Key
 	Vary    string // the fields that select it: lower case, sorted, comma-joined; see ParseVary
 	Pick    Pick   // the values of those fields
+	Alt     Pick   // a second pick that selects it, see AltPick; "" for none
 	Status  int
 	Head    Head     // the response's fields as they are sent on, without Age and hop-by-hop fields
 	Body    []byte   // the content; with Parts, the parts one after the other

@@ -30,7 +30,8 @@ var (
 // A Store keeps entries and knows when they have fallen. All methods may be
 // called at once from any goroutine. Times come from time.Now.
 type Store interface {
-	// Get looks up the entry stored under key whose pick matches ask. It never
+	// Get looks up the entry stored under key whose Pick matches ask, or else the
+	// newest whose Alt does. It never
 	// returns an entry that a hard fence covers, nor one past the end of its
 	// life. The ticket is valid on hit and on miss; after an error there is none
 	// and nothing fetched because of this Get may be stored. A miss is not an

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -41,20 +43,67 @@ func ParseVary(values []string) (vary string, any bool) {
 
 // PickOf returns the pick of a request with these fields for a Vary in the form
 // ParseVary gives it. Values are compared as RFC 9111 section 4.1 allows:
-// repeated lines joined, white space around list members normalised. An absent
-// field differs from an empty one.
+// repeated lines joined, white space around list members normalised, and
+// Accept-Language by what it says: tags in lower case, ordered by weight. An
+// absent field differs from an empty one.
 func PickOf(vary string, ask Fields) Pick {
 	if vary == "" {
 		return ""
 	}
+	return pickOf(vary, ask, "")
+}
+
+const acceptLanguage = "accept-language"
+
+// AltPick returns a second pick by which a request may select an entry, ""
+// where there is none: instead of all it accepts, the one language it prefers
+// to all others. A response in just that language is what the origin would have
+// negotiated (RFC 9111 section 4.1 lets a cache rank by the field's own
+// mechanism). An entry whose content is in one language is stored with the
+// AltPick of a request for that language alone.
+func AltPick(vary string, ask Fields) Pick {
+	if !strings.Contains(vary, acceptLanguage) {
+		return ""
+	}
+	best := bestLanguage(ask.Values("Accept-Language"))
+	if best == "" {
+		return ""
+	}
+	return pickOf(vary, ask, best)
+}
+
+// AltPickFor is the AltPick that an entry is stored with: that of a request
+// with these fields, were it for the one language that contentLanguage names.
+func AltPickFor(vary string, ask Fields, contentLanguage []string) Pick {
+	if !strings.Contains(vary, acceptLanguage) || len(contentLanguage) != 1 || strings.ContainsRune(contentLanguage[0], ',') {
+		return ""
+	}
+	lang := strings.ToLower(strings.Trim(contentLanguage[0], " \t"))
+	if lang == "" {
+		return ""
+	}
+	return pickOf(vary, ask, lang)
+}
+
+// pickOf writes the pick; with a language, that stands for Accept-Language.
+func pickOf(vary string, ask Fields, language string) Pick {
 	var b strings.Builder
 	for n := range strings.SplitSeq(vary, ",") {
+		if n == acceptLanguage && language != "" {
+			b.WriteString(n + ": =" + language + "\n")
+			continue
+		}
 		vs := ask.Values(textproto.CanonicalMIMEHeaderKey(n))
 		if vs == nil {
 			continue
 		}
 		b.WriteString(n)
 		b.WriteString(": ")
+		if n == acceptLanguage {
+			b.WriteString(normalLanguages(vs))
+			b.WriteByte('\n')
+			continue
+		}
 		for i, v := range vs {
 			if i > 0 {
 				b.WriteString(", ")
@@ -112,4 +161,75 @@ func (p Pick) Header() http.Header {
 		h.Add(n, v)
 	}
 	return h
+}
+
+// A language is one member of an Accept-Language field.
+type language struct {
+	tag string
+	q   float64
+}
+
+// languages parses Accept-Language (RFC 9110, section 12.5.4), most preferred
+// first, equally preferred in alphabetical order. ok is false when it is not
+// one.
+func languages(values []string) (ls []language, ok bool) {
+	for _, v := range values {
+		for m := range strings.SplitSeq(v, ",") {
+			tag, weight, weighted := strings.Cut(strings.Trim(m, " \t"), ";")
+			tag = strings.ToLower(strings.TrimRight(tag, " \t"))
+			if tag == "" && !weighted {
+				continue
+			}
+			q := 1.0
+			if weighted {
+				num, found := strings.CutPrefix(strings.ToLower(strings.Trim(weight, " \t")), "q=")
+				f, err := strconv.ParseFloat(num, 64)
+				if !found || err != nil || !(f >= 0 && f <= 1) {
+					return nil, false
+				}
+				q = f
+			}
+			if tag == "" || strings.ContainsAny(tag, " \t=") {
+				return nil, false
+			}
+			ls = append(ls, language{tag, q})
+		}
+	}
+	slices.SortStableFunc(ls, func(a, b language) int {
+		return cmp.Or(cmp.Compare(b.q, a.q), strings.Compare(a.tag, b.tag))
+	})
+	return ls, true
+}
+
+func normalLanguages(values []string) string {
+	ls, ok := languages(values)
+	var b strings.Builder
+	if !ok {
+		for i, v := range values {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			writeNormal(&b, v)
+		}
+		return b.String()
+	}
+	for i, l := range ls {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(l.tag)
+		if l.q != 1 {
+			b.WriteString(";q=" + strconv.FormatFloat(l.q, 'g', -1, 64))
+		}
+	}
+	return b.String()
+}
+
+// bestLanguage returns the one language that is preferred to all others.
+func bestLanguage(values []string) string {
+	ls, ok := languages(values)
+	if !ok || len(ls) == 0 || ls[0].q == 0 || ls[0].tag == "*" || len(ls) > 1 && ls[1].q == ls[0].q {
+		return ""
+	}
+	return ls[0].tag
 }
