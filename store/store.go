@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -43,8 +44,13 @@ type Store interface {
 	// of the key's entries. The store may keep e's strings and slices: nobody
 	// may write to them afterwards. It returns ErrPurged, ErrTooLarge or
 	// ErrEdges when e was refused; a refused entry leaves what was stored
-	// before untouched.
+	// before untouched. Its ErrPurged is a *PurgedError.
 	Put(ctx context.Context, e *Entry) error
+
+	// Check returns the ErrPurged that a Put of e would return now, nil where
+	// there is none. Names and Ticket are all it looks at. It never waits for a network: whoever
+	// would share a response that was asked for before him is held back by it.
+	Check(e *Entry) error
 
 	// Purge raises a fence on each of p.Names, and on CatchAllName, at one new sequence number. When
 	// it returns, no Get that begins afterwards shows what fell, and no Put with
@@ -94,10 +100,29 @@ type Store interface {
 // ErrGap says that the purge log no longer reaches back to where a reader was.
 var ErrGap = errors.New("purges are missing from the log")
 
+// A PurgedError is an ErrPurged, and says whether the fall has to be passed on.
+type PurgedError struct {
+	Name Name // the name that fell
+	Seq  Seq  // when
+	// Cascade is true when entries that were made from this one's URL stand
+	// although this one falls: it was not yet known to carry Name at the time of
+	// the purge, so the cascade could not reach them. The caller purges
+	// URLName(e.Key).
+	Cascade bool
+}
+
+func (e *PurgedError) Error() string {
+	return fmt.Sprintf("%v: %s fell at %d", ErrPurged, e.Name, e.Seq)
+}
+
+// Unwrap returns ErrPurged.
+func (e *PurgedError) Unwrap() error { return ErrPurged }
+
 // A Found is what Get found.
 type Found struct {
 	Entry  Entry     // the entry; its zero value when Hit is false
 	Hit    bool      // whether there is an entry
+	Vary   string    // the Vary that the key is known by, on a miss too
 	Ticket Seq       // the ticket for a fetch that begins now
 	Fell   time.Time // the earliest soft purge that covers the entry; zero when none does
 	Doubt  bool      // the entry is older than the fences still known: revalidate before use
