@@ -34,7 +34,7 @@ func (e *Entry) AppendMeta(b []byte) []byte {
 			b = binary.AppendVarint(b, p.Len)
 		}
 	}
-	for _, s := range [...]string{string(e.Key), e.Vary, string(e.Pick), string(e.Alt), string(e.Head), string(e.Trailer), string(e.Tags), string(e.Deps)} {
+	for _, s := range [...]string{string(e.Key), e.Vary, string(e.Pick), string(e.Alt), string(e.Head), string(e.Hidden), string(e.Trailer), string(e.Tags), string(e.Deps)} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
@@ -73,6 +73,7 @@ func DecodeMeta(b []byte) (e Entry, body int, rest []byte, err error) {
 	e.Pick = Pick(d.str())
 	e.Alt = Pick(d.str())
 	e.Head = Head(d.str())
+	e.Hidden = Head(d.str())
 	e.Trailer = Head(d.str())
 	e.Tags = NameList(d.str())
 	e.Deps = NameList(d.str())

@@ -18,6 +18,7 @@ type Entry struct {
 	Alt     Pick   // a second pick that selects it, see AltPick; "" for none
 	Status  int
 	Head    Head     // the response's fields as they are sent on, without Age and hop-by-hop fields
+	Hidden  Head     // fields that belong to the response but are not sent on, such as Surrogate-Control
 	Body    []byte   // the content; with Parts, the parts one after the other
 	Trailer Head     // trailer fields, empty for most
 	Parts   []Part   // what of the representation Body holds; nil means all of it
