@@ -1,0 +1,145 @@
+// Package config is surrogate's configuration: data only. The structs below
+// are the manual: a struct for each TOML table, and each field's comment says
+// what it means, its tags its key, its default and what is accepted. proxy.toml
+// is printed from them.
+//
+// A value comes from the last of these that has one: the default, the file, the
+// environment, the flags.
+//
+//   - File: strict TOML. Unknown keys and bad values are errors, all of them
+//     reported at once with file:line:column. A list of one may be written as
+//     the value alone: listen = ":8080".
+//   - Environment: every key has a variable, SURROGATE_ and its table and name
+//     in upper case joined by "_": SURROGATE_LISTEN, SURROGATE_CACHE_MEMORY,
+//     SURROGATE_DEFAULTS_FRESH_SWR. Lists are separated by commas. An empty
+//     variable counts as not set, an unknown one is an error. Exceptions: the
+//     keys of one [[site]] have no variable; SURROGATE_CONFIG names the file;
+//     SURROGATE_ORIGIN is --origin; and what Kubernetes and Docker set for a
+//     service called surrogate (SURROGATE_SERVICE_HOST, SURROGATE_PORT,
+//     SURROGATE_PORT_8080_TCP, …) is not ours and ignored.
+//   - Flags: see Flags.
+//
+// Durations are written "250ms", "90s", "1h30m", "7d", "1w" or 0; sizes "64MiB"
+// (powers of 1024: KiB, MiB, GiB, TiB), "1GB" (powers of 1000: KB, MB, GB, TB),
+// "512k" (k, m, g and t are powers of 1024 too) or a number of bytes. Patterns
+// of names are exact, or a beginning followed by "*".
+package config
+
+import (
+	"net/netip"
+	"net/url"
+)
+
+// A Config is everything that can be configured, complete and checked. Whoever
+// gets one reads it only: sites share the slices of Defaults.
+//
+// Tags: default is the value when nothing says otherwise (lists separated by
+// commas), min and max bound a value, one lists the words accepted, is names
+// the check in checks that the value or each of its elements must pass.
+type Config struct {
+	// Addresses to serve on: "host:port", or ":port" for every interface.
+	Listen []string `toml:"listen" default:":8080" is:"address"`
+	// Address of the admin API, the metrics and the dashboard; empty for none.
+	// Beyond loopback it needs admin_token.
+	Admin string `toml:"admin" default:"127.0.0.1:8081" is:"address"`
+	// Bearer token that requests to the admin API must carry; empty for none.
+	AdminToken string `toml:"admin_token" default:"" is:"token"`
+	// URL of the Redis that several nodes share. Not supported yet: leave it
+	// empty, and entries are kept in memory.
+	Redis string `toml:"redis" default:""`
+
+	Log     Log     `toml:"log"`
+	Cache   Cache   `toml:"cache"`
+	Limits  Limits  `toml:"limits"`
+	Purge   Purge   `toml:"purge"`
+	Proxies Proxies `toml:"proxies"`
+	// Defaults hold for every site that does not say otherwise: a [[site]] takes
+	// all of these keys too, as its own and in [site.key], [site.fresh] and so on.
+	Defaults Policy `toml:"defaults"`
+	// At least one; --origin alone makes one called "default" for every host.
+	Sites []Site `toml:"site"`
+}
+
+// Log is what is written to standard error.
+type Log struct {
+	// Least level that is written: debug, info, warn or error.
+	Level string `toml:"level" default:"info" one:"debug info warn error"`
+	// Form of a line: "text" is key=value pairs, "json" an object.
+	Format string `toml:"format" default:"text" one:"text json"`
+	// A line for each request answered.
+	Access bool `toml:"access" default:"true"`
+}
+
+// Cache bounds the store.
+type Cache struct {
+	// Memory for entries, their tags and their index.
+	Memory Bytes `toml:"memory" default:"256MiB" min:"1MiB"`
+	// Largest body that is stored; a larger one streams through. At most memory.
+	MaxObject Bytes `toml:"max_object" default:"32MiB" min:"1KiB"`
+	// Longest life of an entry, stale time included, whatever its response says.
+	// A purge has to be remembered for as long.
+	MaxLife Duration `toml:"max_life" default:"7d" min:"1s"`
+	// Purged names remembered one by one. Beyond, the oldest are forgotten, and
+	// what was stored before they fell is revalidated before it is used.
+	MaxFences int `toml:"max_fences" default:"1000000" min:"1"`
+	// Names that one purge may come to through dependencies. A purge that would
+	// come to more is refused whole.
+	MaxExpand int `toml:"max_expand" default:"100000" min:"1"`
+}
+
+// Limits bound what one client or one response may cost.
+type Limits struct {
+	// Largest head of a request; a larger one is answered 431.
+	HeaderBytes Bytes `toml:"header_bytes" default:"256KiB" min:"1KiB" max:"64MiB"`
+	// Largest head of an origin's response; a larger one counts as a failure.
+	OriginHeaderBytes Bytes `toml:"origin_header_bytes" default:"1MiB" min:"1KiB" max:"64MiB"`
+	// Time a client has to send the head of a request.
+	HeaderTimeout Duration `toml:"header_timeout" default:"10s" min:"1ms"`
+	// Time a client's connection may stay open between two requests.
+	IdleTimeout Duration `toml:"idle_timeout" default:"75s" min:"1ms"`
+	// Time that requests in progress get to finish when the program is told to
+	// stop; 0 cuts them off.
+	Drain Duration `toml:"drain" default:"30s"`
+	// Most tags and deps, each, that a response is stored with. With more it is
+	// stored under one tag that every purge takes with it.
+	MaxTags int `toml:"max_tags" default:"4096" min:"1"`
+	// Most bytes of tags or of deps in a response; beyond, as with max_tags.
+	MaxTagBytes Bytes `toml:"max_tag_bytes" default:"64KiB" min:"1"`
+}
+
+// Purge says who may purge on the public addresses, and what a purge answers.
+type Purge struct {
+	// Networks or addresses of clients that may purge; behind one of
+	// proxies.trusted the client is the one that it forwards for. Empty for none:
+	// then only tokens let in.
+	ACL []netip.Prefix `toml:"acl" default:"127.0.0.0/8,::1/128"`
+	// Bearer tokens that let anyone purge from anywhere.
+	Tokens []string `toml:"tokens" default:"" is:"token"`
+	// Time that a purge waits for the other nodes to confirm before it answers
+	// 202 instead of 200.
+	Wait Duration `toml:"wait" default:"2s"`
+	// Receipts kept for /v1/purges.
+	Keep int `toml:"keep" default:"1000" max:"1000000"`
+}
+
+// Proxies says what stands in front of surrogate.
+type Proxies struct {
+	// Networks or addresses of load balancers and CDNs whose X-Forwarded-For,
+	// -Host and -Proto are believed; anyone else's are discarded.
+	Trusted []netip.Prefix `toml:"trusted" default:""`
+}
+
+// A Site is a set of hosts with the origins that answer for them, and the
+// policy for what they answer.
+type Site struct {
+	// Name in logs and metrics; the first host, or "default", if empty.
+	Name string `toml:"name" default:"" is:"name"`
+	// Hosts served, in lower case and without a port: "shop.example", or
+	// "*.shop.example" for everything under it. Exact hosts come first, then the
+	// longest wildcard. Empty for every host no other site has.
+	Hosts []string `toml:"hosts" default:"" is:"host"`
+	// Where responses come from: "http://host:port" or "https://host:port",
+	// without a path. Requests are balanced over several.
+	Origins []*url.URL `toml:"origins" default:""`
+	Policy
+}

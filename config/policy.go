@@ -1,0 +1,135 @@
+package config
+
+// A Policy is how a site treats requests and responses: all keys of a [[site]]
+// but its name, hosts and origins, and all keys of [defaults].
+type Policy struct {
+	// Host that an origin is asked for: "client" is the one that the client asked
+	// for, "origin" the one in the origin's URL.
+	HostHeader string `toml:"host_header" default:"client" one:"client origin"`
+	// A response with Set-Cookie: "pass" never stores it; "store" stores it,
+	// cookie and all, if it says that it may be.
+	SetCookie string `toml:"set_cookie" default:"pass" one:"pass store"`
+	// A request with Authorization: "rfc9111" stores the response if it allows
+	// that by public, s-maxage or must-revalidate; "pass" neither answers such a
+	// request from the cache nor stores the response.
+	Authorization string `toml:"authorization" default:"rfc9111" one:"rfc9111 pass"`
+	// Show clients the key and the tags of what they get, in Cache-Status and
+	// X-Cache-Tags.
+	Debug bool `toml:"debug" default:"false"`
+
+	Key     Key     `toml:"key"`
+	Cookies Cookies `toml:"cookies"`
+	Vary    Vary    `toml:"vary"`
+	Headers Headers `toml:"headers"`
+	Fresh   Fresh   `toml:"fresh"`
+	Fill    Fill    `toml:"fill"`
+}
+
+// Key says which URLs are the same. The origin is asked for the URL that is
+// left, so what is dropped here it never sees.
+type Key struct {
+	// Order the query's parameters by name.
+	SortQuery bool `toml:"sort_query" default:"true"`
+	// Patterns of parameters that are dropped. Set, it takes the place of a keep
+	// that [defaults] has.
+	Drop []string `toml:"drop" default:"utm_*,gclid,fbclid,msclkid,mc_cid,mc_eid,_ga,_gl,dclid,igshid,yclid" is:"pattern"`
+	// Patterns of the only parameters that are kept. Set, it takes the place of
+	// drop; setting both is an error.
+	Keep []string `toml:"keep" default:"" is:"pattern"`
+	// Drop the whole query.
+	IgnoreQuery bool `toml:"ignore_query" default:"false"`
+}
+
+// Cookies says what a request's cookies do to caching.
+type Cookies struct {
+	// Patterns of cookies, such as those of a session: a request with one of
+	// them is neither answered from the cache nor is its response stored.
+	Bypass []string `toml:"bypass" default:"" is:"cookie"`
+	// Cookies that are all that is left of Cookie on requests that may be cached,
+	// so that Vary: Cookie tells few apart. Empty leaves Cookie as it came.
+	Vary []string `toml:"vary" default:"" is:"cookie"`
+}
+
+// Vary bounds the entries under one key.
+type Vary struct {
+	// Content codings that Accept-Encoding is reduced to, in this order; empty
+	// removes it, and origins answer uncompressed.
+	Encodings []string `toml:"encodings" default:"zstd,br,gzip" is:"coding"`
+	// Entries under one key that differ by Vary; beyond, the one used least
+	// lately makes room.
+	MaxPicks int `toml:"max_picks" default:"100" min:"1"`
+}
+
+// Headers names the response fields that are read, and those that clients do
+// not see.
+type Headers struct {
+	// Fields with tags, all of them read.
+	Tags []string `toml:"tags" default:"Surrogate-Key,xkey,Cache-Tag,Edge-Cache-Tag,X-Cache-Tags,X-Magento-Tags,Cache-Tags,Cache-Groups" is:"field"`
+	// Fields with deps: tags and URLs that the response was made from.
+	Depends []string `toml:"depends" default:"Surrogate-Depends" is:"field"`
+	// Fields that speak to caches like this one; the first that is present and
+	// valid counts in place of Cache-Control.
+	Targeted []string `toml:"targeted" default:"Surrogate-Cache-Control,Surrogate-Control,CDN-Cache-Control" is:"field"`
+	// Further fields that are not passed on to clients.
+	Strip []string `toml:"strip" default:"" is:"field-strip"`
+	// Do not pass on the fields in tags and depends to clients.
+	RemoveTags bool `toml:"remove_tags" default:"true"`
+}
+
+// Fresh says how long a response may be used, where it does not say so itself
+// or says too much. All of it stays within cache.max_life.
+type Fresh struct {
+	// Life of a response that says nothing and has no heuristic life; 0 for none.
+	DefaultTTL Duration `toml:"default_ttl" default:"0s"`
+	// Give a response that says nothing but has Last-Modified a life that is a
+	// fraction of the time since (RFC 9111, section 4.2.2).
+	Heuristic bool `toml:"heuristic" default:"true"`
+	// Fraction of that time, up to 1.
+	HeuristicFraction float64 `toml:"heuristic_fraction" default:"0.1" max:"1"`
+	// Longest heuristic life.
+	HeuristicMax Duration `toml:"heuristic_max" default:"24h"`
+	// Longest life of any response; 0 for as long as it says.
+	MaxTTL Duration `toml:"max_ttl" default:"0s"`
+	// How long a stale response that does not say so itself is shown while one
+	// fetch replaces it (stale-while-revalidate).
+	SWR Duration `toml:"swr" default:"0s"`
+	// How long a stale response that does not say so itself is shown while its
+	// origin fails (stale-if-error).
+	SIE Duration `toml:"sie" default:"0s"`
+	// How long an entry is kept after it can no longer be shown, to be
+	// revalidated with a conditional request.
+	Keep Duration `toml:"keep" default:"1h"`
+	// Life of a 404, 410 and other failures that may be cached and say nothing;
+	// 0 for none.
+	NegativeTTL Duration `toml:"negative_ttl" default:"0s"`
+	// Most, as a fraction up to 0.9, by which a life is shortened at random, so
+	// that what was fetched together does not expire together; 0 for none.
+	Jitter float64 `toml:"jitter" default:"0" max:"0.9"`
+	// Refresh what is asked for often before it expires, the earlier the longer
+	// its fetch takes: 1 is usual, up to 10 is earlier, 0 is off.
+	Early float64 `toml:"early" default:"0" max:"10"`
+}
+
+// Fill bounds a fetch from an origin.
+type Fill struct {
+	// Time for a whole fetch that is stored or that others wait for.
+	Timeout Duration `toml:"timeout" default:"60s" min:"1ms"`
+	// Time to connect to an origin.
+	ConnectTimeout Duration `toml:"connect_timeout" default:"5s" min:"1ms"`
+	// Time from the request to the head of its response.
+	ResponseTimeout Duration `toml:"response_timeout" default:"30s" min:"1ms"`
+	// Longest that a request waits for another's fetch of the same thing to
+	// bring the head of a response, before it fetches for itself.
+	Wait Duration `toml:"wait" default:"10s"`
+	// Further attempts, up to 10, after a failed connection, for requests that may
+	// be repeated; with several origins at the next one.
+	Retries int `toml:"retries" default:"1" max:"10"`
+	// Most connections to one origin at a time, beyond which requests queue; 0
+	// for no limit.
+	MaxConns int `toml:"max_conns" default:"0"`
+	// Idle connections kept open to one origin.
+	IdleConns int `toml:"idle_conns" default:"64"`
+	// How long it is remembered that something could not be stored, so that
+	// requests for it do not wait for each other.
+	UncacheableMemory Duration `toml:"uncacheable_memory" default:"2m"`
+}

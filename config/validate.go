@@ -1,0 +1,106 @@
+package config
+
+import (
+	"errors"
+	"strings"
+)
+
+// validate checks what no single value can tell, and fills in what follows from
+// other keys.
+func (l *loader) validate() {
+	l.validateAddresses()
+	c := l.cfg
+	if c.Redis != "" {
+		l.wrongf("redis", "not supported yet: leave it empty, and entries are kept in memory")
+	}
+	if c.Cache.MaxObject > c.Cache.Memory {
+		if l.isSet("cache.max_object") {
+			l.wrongf("cache.max_object", "%s is more than cache.memory, %s", c.Cache.MaxObject, c.Cache.Memory)
+		}
+		c.Cache.MaxObject = c.Cache.Memory
+	}
+	l.validateLives("defaults", &c.Defaults.Fresh)
+	l.validateSites()
+}
+
+func (l *loader) validateAddresses() {
+	c := l.cfg
+	if len(c.Listen) == 0 && !l.isWrong("listen") {
+		l.wrongf("listen", "want at least one address")
+	}
+	if c.Admin == "" {
+		return
+	}
+	if c.AdminToken == "" && !isLoopback(c.Admin) && !l.isWrong("admin_token") {
+		l.wrongf("admin", "%q can be reached from other machines: set admin_token, or use 127.0.0.1", c.Admin)
+	}
+	for i, a := range c.Listen {
+		if a == c.Admin && !strings.HasSuffix(a, ":0") {
+			l.wrongf(element("listen", i), "%q is the address of admin too", a)
+		}
+	}
+}
+
+// validateLives checks the times that a policy has set at path.
+func (l *loader) validateLives(path string, f *Fresh) {
+	for _, v := range []struct {
+		name string
+		time Duration
+	}{
+		{"default_ttl", f.DefaultTTL}, {"negative_ttl", f.NegativeTTL}, {"max_ttl", f.MaxTTL},
+		{"swr", f.SWR}, {"sie", f.SIE}, {"keep", f.Keep},
+	} {
+		at := path + ".fresh." + v.name
+		if !l.isSet(at) {
+			continue
+		}
+		switch {
+		case v.time > l.cfg.Cache.MaxLife:
+			l.wrongf(at, "%s is more than cache.max_life, %s, the longest that anything is kept", v.time, l.cfg.Cache.MaxLife)
+		case strings.HasSuffix(v.name, "_ttl") && f.MaxTTL > 0 && v.time > f.MaxTTL:
+			l.wrongf(at, "%s is more than max_ttl, %s", v.time, f.MaxTTL)
+		}
+	}
+}
+
+func (l *loader) validateSites() {
+	sites := l.cfg.Sites
+	if len(sites) == 0 && !l.isWrong("site") {
+		l.problems = append(l.problems, &problem{at: place{name: l.file},
+			err: errors.New("there is no site: give --origin URL, or a [[site]] with origins in the file")})
+	}
+	names, hosts := map[string]string{}, map[string]string{} // the paths of the first of each
+	for i := range sites {
+		s, path := &sites[i], element("site", i)
+		l.validateLives(path, &s.Fresh)
+		if len(s.Origins) == 0 && !l.isWrong(path+".origins") {
+			l.wrongf(path+".origins", `a site needs at least one, such as origins = ["http://127.0.0.1:3000"]`)
+		}
+		if len(s.Hosts) == 0 && !l.isWrong(path+".hosts") {
+			if first, taken := hosts[""]; taken {
+				l.wrongf(path+".hosts", "without hosts a site serves every host, and that does the one at %s already", l.placeOf(first))
+			} else {
+				hosts[""] = path
+			}
+		}
+		for j, h := range s.Hosts {
+			at := element(path+".hosts", j)
+			if first, taken := hosts[h]; taken {
+				l.wrongf(at, "%q is a host of the site at %s already", h, l.placeOf(first))
+				continue
+			}
+			hosts[h] = path
+		}
+		if s.Name == "" {
+			s.Name = "default"
+			if len(s.Hosts) > 0 {
+				s.Name = s.Hosts[0]
+			}
+		}
+		if first, taken := names[s.Name]; taken && (l.isSet(path+".name") || len(s.Hosts) > 0) {
+			l.wrongf(path+".name", "%q is the name of the site at %s already", s.Name, l.placeOf(first))
+		} else {
+			names[s.Name] = path
+		}
+	}
+}
