@@ -17,7 +17,7 @@ var checks = map[string]func(string) (string, error){
 	"host":    checkHost,
 	"name": func(s string) (string, error) {
 		return s, only(s, func(c byte) bool { return isNameByte(c) || strings.IndexByte(".*:[]", c) >= 0 },
-			`want letters, digits, "-", "_", "." and "*"`)
+			`want letters, digits, "-", "_", "." or a host`)
 	},
 	"token": func(s string) (string, error) {
 		return s, only(s, func(c byte) bool { return c > ' ' && c < 0x7f }, "want visible ASCII characters, without spaces")
@@ -35,7 +35,7 @@ var checks = map[string]func(string) (string, error){
 	},
 	"coding": func(s string) (string, error) {
 		s = strings.ToLower(s)
-		if s == "identity" || s == "*" {
+		if s == "identity" {
 			return "", errors.New("want a content coding; uncompressed is always accepted")
 		}
 		return s, only(s, isTokenByte, `want a content coding, such as "br"`)
@@ -94,29 +94,38 @@ func isLoopback(address string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
-// checkHost accepts a host name, with "*." before it or not, and an address.
+// checkHost accepts a host name or an address, with a port or not, and a name
+// with "*." in front.
 func checkHost(s string) (string, error) {
-	host := strings.TrimSuffix(strings.ToLower(s), ".")
+	host, port := strings.ToLower(s), ""
+	if h, p, err := net.SplitHostPort(host); err == nil && !strings.Contains(host, "://") {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 || strings.HasPrefix(h, "*") {
+			return "", errors.New(`want a port from 1 to 65535, and none after "*"`)
+		}
+		if host = h; n != 80 && n != 443 { // clients do not write their scheme's own
+			port = ":" + p
+		}
+	}
+	host = strings.TrimSuffix(host, ".")
 	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		if ip.Is6() {
-			return "[" + ip.String() + "]", nil
+			return "[" + ip.String() + "]" + port, nil
 		}
-		return ip.String(), nil
+		return ip.String() + port, nil
 	}
 	name := strings.TrimPrefix(host, "*.")
 	switch {
 	case host == "*":
 		return "", errors.New("a site with no hosts at all serves every host")
-	case strings.Contains(host, "://"):
-		return "", errors.New("want a host alone, without a scheme")
 	case strings.ContainsAny(host, ":/"):
-		return "", errors.New("want a host alone, without a port or a path")
+		return "", errors.New("want a host alone, without a scheme or a path")
 	case strings.Contains(name, "*"):
 		return "", errors.New(`want "*" only in front, as in "*.shop.example"`)
 	case !isHostname(name):
 		return "", errors.New(`want a host such as "shop.example" or "*.shop.example", other alphabets in their xn-- form`)
 	}
-	return host, nil
+	return host + port, nil
 }
 
 // isHostname reports whether s is labels of letters, digits, "-" and "_"

@@ -100,21 +100,26 @@ type Limits struct {
 	// Time that requests in progress get to finish when the program is told to
 	// stop; 0 cuts them off.
 	Drain Duration `toml:"drain" default:"30s"`
-	// Most tags and deps, each, that a response is stored with. With more it is
-	// stored under one tag that every purge takes with it.
+	// Most tags and deps together that a response is stored with. With more it is
+	// stored so that every purge takes it along.
 	MaxTags int `toml:"max_tags" default:"4096" min:"1"`
-	// Most bytes of tags or of deps in a response; beyond, as with max_tags.
+	// Most bytes of all tag and dep fields of a response; beyond, as with max_tags.
 	MaxTagBytes Bytes `toml:"max_tag_bytes" default:"64KiB" min:"1"`
 }
 
 // Purge says who may purge on the public addresses, and what a purge answers.
 type Purge struct {
-	// Networks or addresses of clients that may purge; behind one of
-	// proxies.trusted the client is the one that it forwards for. Empty for none:
-	// then only tokens let in.
+	// Networks or addresses whose connections may purge. A request that came
+	// through an intermediary, as X-Forwarded-For and the like tell, is not let in
+	// by them. Empty for none: then only tokens let in.
 	ACL []netip.Prefix `toml:"acl" default:"127.0.0.0/8,::1/128"`
+	// Let such a request in too, where the intermediary itself refuses purges.
+	ACLForwarded bool `toml:"acl_forwarded" default:"false"`
 	// Bearer tokens that let anyone purge from anywhere.
 	Tokens []string `toml:"tokens" default:"" is:"token"`
+	// Host names of surrogate itself, for purges sent to it by name: their host
+	// means every site. Addresses, localhost and names without a dot are known.
+	Names []string `toml:"names" default:"" is:"host"`
 	// Time that a purge waits for the other nodes to confirm before it answers
 	// 202 instead of 200.
 	Wait Duration `toml:"wait" default:"2s"`
@@ -134,9 +139,9 @@ type Proxies struct {
 type Site struct {
 	// Name in logs and metrics; the first host, or "default", if empty.
 	Name string `toml:"name" default:"" is:"name"`
-	// Hosts served, in lower case and without a port: "shop.example", or
+	// Hosts served: "shop.example", "shop.example:8443" on one port only, or
 	// "*.shop.example" for everything under it. Exact hosts come first, then the
-	// longest wildcard. Empty for every host no other site has.
+	// longest wildcard. Empty for every host that no other site has.
 	Hosts []string `toml:"hosts" default:"" is:"host"`
 	// Where responses come from: "http://host:port" or "https://host:port",
 	// without a path. Requests are balanced over several.

@@ -135,7 +135,7 @@ func TestSitesInherit(t *testing.T) {
 		keep = ["page"]
 
 		[[site]]
-		hosts = ["*.shop.example", "SHOP.example.", "::1", "10.0.0.1"]
+		hosts = ["*.shop.example", "SHOP.example.", "::1", "[::1]:81", "10.0.0.1:80", "a.example.:8443"]
 		origins = ["http://a", "http://b:81"]
 		[site.fresh]
 		swr = "2m"
@@ -150,7 +150,7 @@ func TestSitesInherit(t *testing.T) {
 	a, b := c.Sites[0], c.Sites[1]
 	for _, v := range []struct{ what, got, want any }{
 		{"a.Name", a.Name, "*.shop.example"},
-		{"a.Hosts", a.Hosts, []string{"*.shop.example", "shop.example", "[::1]", "10.0.0.1"}},
+		{"a.Hosts", a.Hosts, []string{"*.shop.example", "shop.example", "[::1]", "[::1]:81", "10.0.0.1", "a.example:8443"}},
 		{"a.SetCookie", a.SetCookie, "store"},
 		{"a.Fresh.SWR", a.Fresh.SWR.String(), "2m"},
 		{"a.Fresh.SIE", a.Fresh.SIE.String(), "2h"},
@@ -254,7 +254,7 @@ func TestMistakesOutsideTheFile(t *testing.T) {
 func TestSecretsAreNotTold(t *testing.T) {
 	for _, text := range []string{
 		"redis = 'redis://u:hunter2@db'", "redis = ['hunter2']", "admin_token = 'hunter2 '", "admin_token = 'hünter2'",
-		"purge.tokens = ['hunter2', 'hunter2']", "purge.tokens = ['a', 'x hunter2']", "admin_token = 'hunter2",
+		"[[site]]\norigins = 'http://u:hunter2@db'", "purge.tokens = ['hunter2', 'hunter2']", "purge.tokens = ['a', 'x hunter2']", "admin_token = 'hunter2",
 	} {
 		_, err := load(t, text, Source{Flags: Flags{Origin: []string{"http://o"}}})
 		if err == nil || strings.Contains(err.Error(), "unter2") {

@@ -45,18 +45,18 @@ type Cookies struct {
 	// Patterns of cookies, such as those of a session: a request with one of
 	// them is neither answered from the cache nor is its response stored.
 	Bypass []string `toml:"bypass" default:"" is:"cookie"`
-	// Cookies that are all that is left of Cookie on requests that may be cached,
-	// so that Vary: Cookie tells few apart. Empty leaves Cookie as it came.
-	Vary []string `toml:"vary" default:"" is:"cookie"`
+	// Patterns of the cookies that are left of Cookie on requests that may be
+	// cached, so that Vary: Cookie tells fewer apart. "*" leaves all, empty none.
+	Vary []string `toml:"vary" default:"*" is:"cookie"`
 }
 
 // Vary bounds the entries under one key.
 type Vary struct {
-	// Content codings that Accept-Encoding is reduced to, in this order; empty
-	// removes it, and origins answer uncompressed.
+	// Content codings that Accept-Encoding is reduced to, in this order. "*" alone
+	// leaves it as it came; empty asks origins for no coding.
 	Encodings []string `toml:"encodings" default:"zstd,br,gzip" is:"coding"`
-	// Entries under one key that differ by Vary; beyond, the one used least
-	// lately makes room.
+	// Most entries under one key that differ by Vary; a further one takes the
+	// place of another.
 	MaxPicks int `toml:"max_picks" default:"100" min:"1"`
 }
 
@@ -96,11 +96,17 @@ type Fresh struct {
 	// How long a stale response that does not say so itself is shown while its
 	// origin fails (stale-if-error).
 	SIE Duration `toml:"sie" default:"0s"`
+	// Honour a stale-while-revalidate or stale-if-error beside s-maxage, as some
+	// frameworks rely on; RFC 9111, section 5.2.2.10, has s-maxage forbid both.
+	LooseSMaxAge bool `toml:"loose_s_maxage" default:"false"`
+	// Read an invalid Age as if it were absent (RFC 9111, section 5.1), instead of
+	// taking its response for stale.
+	IgnoreBadAge bool `toml:"ignore_bad_age" default:"false"`
 	// How long an entry is kept after it can no longer be shown, to be
 	// revalidated with a conditional request.
 	Keep Duration `toml:"keep" default:"1h"`
-	// Life of a 404, 410 and other failures that may be cached and say nothing;
-	// 0 for none.
+	// Life of a 404, 410 and other failures that may be cached and say nothing; 0
+	// leaves them to default_ttl and heuristic.
 	NegativeTTL Duration `toml:"negative_ttl" default:"0s"`
 	// Most, as a fraction up to 0.9, by which a life is shortened at random, so
 	// that what was fetched together does not expire together; 0 for none.
@@ -112,8 +118,10 @@ type Fresh struct {
 
 // Fill bounds a fetch from an origin.
 type Fill struct {
-	// Time for a whole fetch that is stored or that others wait for.
-	Timeout Duration `toml:"timeout" default:"60s" min:"1ms"`
+	// Time for the whole of a fetch that is to be stored.
+	Timeout Duration `toml:"timeout" default:"1h" min:"1ms"`
+	// Time between two pieces of the body of a fetch that is to be stored.
+	IdleTimeout Duration `toml:"idle_timeout" default:"60s" min:"1ms"`
 	// Time to connect to an origin.
 	ConnectTimeout Duration `toml:"connect_timeout" default:"5s" min:"1ms"`
 	// Time from the request to the head of its response.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ func (l *loader) validate() {
 		}
 		c.Cache.MaxObject = c.Cache.Memory
 	}
-	l.validateLives("defaults", &c.Defaults.Fresh)
+	l.validatePolicy("defaults", &c.Defaults)
 	l.validateSites()
 }
 
@@ -41,8 +42,12 @@ func (l *loader) validateAddresses() {
 	}
 }
 
-// validateLives checks the times that a policy has set at path.
-func (l *loader) validateLives(path string, f *Fresh) {
+// validatePolicy checks what is set at path.
+func (l *loader) validatePolicy(path string, p *Policy) {
+	f := &p.Fresh
+	if e := p.Vary.Encodings; len(e) > 1 && slices.Contains(e, "*") && l.isSet(path+".vary.encodings") {
+		l.wrongf(path+".vary.encodings", `want "*" alone, or codings`)
+	}
 	for _, v := range []struct {
 		name string
 		time Duration
@@ -72,7 +77,7 @@ func (l *loader) validateSites() {
 	names, hosts := map[string]string{}, map[string]string{} // the paths of the first of each
 	for i := range sites {
 		s, path := &sites[i], element("site", i)
-		l.validateLives(path, &s.Fresh)
+		l.validatePolicy(path, &s.Policy)
 		if len(s.Origins) == 0 && !l.isWrong(path+".origins") {
 			l.wrongf(path+".origins", `a site needs at least one, such as origins = ["http://127.0.0.1:3000"]`)
 		}

@@ -90,9 +90,10 @@ func setScalar(k key, v reflect.Value, text string) error {
 	return nil
 }
 
-// quoted is the value for a message, or nothing where it is a secret.
+// quoted is the value for a message, or nothing where it is a secret, such as
+// the password in a URL.
 func quoted(k key, text, after string) string {
-	if k.tag.Get("is") == "token" || k.name() == "redis" {
+	if k.tag.Get("is") == "token" || strings.Contains(text, "@") || k.name() == "redis" {
 		return ""
 	}
 	return strconv.Quote(text) + after
