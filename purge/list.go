@@ -1,0 +1,165 @@
+package purge
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"surrogate/store"
+)
+
+// An object is an entry as the lists show it.
+type object struct {
+	Key    store.Key `json:"key"`
+	Vary   string    `json:"vary,omitempty"`
+	Status int       `json:"status"`
+	Age    int64     `json:"age"` // seconds
+	TTL    int64     `json:"ttl"` // seconds left; negative when stale
+	Bytes  int64     `json:"bytes"`
+	Tags   []string  `json:"tags"`
+	Deps   []string  `json:"deps,omitempty"`
+}
+
+func objectOf(e *store.Entry, now time.Time) object {
+	o := object{
+		Key: e.Key, Vary: e.Vary, Status: e.Status,
+		Age: int64(now.Sub(e.Life.Born).Seconds()), TTL: int64(e.Life.Expires().Sub(now).Seconds()),
+		Bytes: bodySize(e), Tags: []string{},
+	}
+	for n := range e.Tags.All() {
+		o.Tags = append(o.Tags, n.String())
+	}
+	for n := range e.Deps.All() {
+		o.Deps = append(o.Deps, n.String())
+	}
+	return o
+}
+
+// bodySize is the size of the body, which lists leave out.
+func bodySize(e *store.Entry) int64 {
+	if !e.Complete() {
+		var n int64
+		for _, part := range e.Parts {
+			n += part.Len
+		}
+		return n
+	}
+	n, _ := strconv.ParseInt(e.Head.Get("Content-Length"), 10, 64)
+	return n
+}
+
+// A page of objects.
+type page struct {
+	Name    string   `json:"name"`
+	Entries int      `json:"entries"` // that carry it, purged ones included until they are swept
+	Bytes   int64    `json:"bytes"`
+	Cascade []string `json:"cascade,omitempty"` // names that would fall with it, at most maxListed
+	Objects []object `json:"objects"`
+	Cursor  string   `json:"cursor,omitempty"` // for the next page
+}
+
+// list answers with a page of what carries name and passes keep.
+func (p *Purger) list(w http.ResponseWriter, r *http.Request, name store.Name, out page, keep func(*store.Entry) bool) {
+	q := r.URL.Query()
+	var ps problems
+	limit := readLimit(q, &ps)
+	if err := ps.err(); err != nil {
+		writeError(w, err)
+		return
+	}
+	count, err := p.count(r.Context(), name)
+	if err != nil {
+		writeProblem(w, http.StatusServiceUnavailable, "The store failed: "+err.Error(), nil)
+		return
+	}
+	out.Name, out.Entries, out.Bytes, out.Objects = name.String(), count.Entries, count.Bytes, []object{}
+	es, cursor, err := p.store.List(r.Context(), name, q.Get("cursor"), limit)
+	if err != nil {
+		writeProblem(w, http.StatusServiceUnavailable, "The store failed: "+err.Error(), nil)
+		return
+	}
+	now := time.Now()
+	for i := range es {
+		if keep(&es[i]) {
+			out.Objects = append(out.Objects, objectOf(&es[i], now))
+		}
+	}
+	out.Cursor = cursor
+	writeJSON(w, http.StatusOK, out)
+}
+
+func everyEntry(*store.Entry) bool { return true }
+
+func (p *Purger) serveTag(w http.ResponseWriter, r *http.Request, tag string) {
+	if err := store.CheckTag(tag); err != nil {
+		writeProblem(w, http.StatusBadRequest, err.Error(), nil)
+		return
+	}
+	p.list(w, r, store.Name(tag), page{}, everyEntry)
+}
+
+// serveDeps lists what was made from a tag or an absolute URL, and the names
+// that would fall with it.
+func (p *Purger) serveDeps(w http.ResponseWriter, r *http.Request, s string) {
+	name := store.Name(s)
+	if strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") {
+		names, err := p.urlNames(s)
+		if err != nil {
+			writeProblem(w, http.StatusBadRequest, err.Error(), nil)
+			return
+		}
+		name = names[0]
+	} else if err := store.CheckTag(s); err != nil {
+		writeProblem(w, http.StatusBadRequest, err.Error(), nil)
+		return
+	}
+	c := newCascade(p.store, p.o.MaxExpand, []store.Name{name})
+	found, err := c.walk(r.Context(), []store.Name{name})
+	if err != nil {
+		status, detail := failure(err)
+		writeProblem(w, status, detail, nil)
+		return
+	}
+	var out page
+	for _, n := range found[:min(len(found), maxListed)] {
+		out.Cascade = append(out.Cascade, n.String())
+	}
+	p.list(w, r, name, out, func(e *store.Entry) bool {
+		for n := range e.Deps.All() {
+			if n == name {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// serveObjects lists everything, or what is under ?host= or ?url=.
+func (p *Purger) serveObjects(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	names, err := []store.Name{store.AllName}, error(nil)
+	if u := q.Get("url"); u != "" {
+		names, err = p.urlNames(u)
+	} else if h := q.Get("host"); h != "" {
+		names, err = hostNames(h)
+	}
+	if err != nil {
+		writeProblem(w, http.StatusBadRequest, err.Error(), nil)
+		return
+	}
+	p.list(w, r, names[0], page{}, everyEntry)
+}
+
+// count is store.Count, and for a prefix, which no index counts, a walk over
+// its host.
+func (p *Purger) count(ctx context.Context, name store.Name) (store.Count, error) {
+	return p.store.Count(ctx, name)
+}
+
+// members returns up to limit entries that carry name.
+func (p *Purger) members(ctx context.Context, name store.Name, limit int) ([]store.Entry, error) {
+	es, _, err := p.store.List(ctx, name, "", limit)
+	return es, err
+}

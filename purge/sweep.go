@@ -1,0 +1,114 @@
+package purge
+
+import (
+	"context"
+	"sync"
+
+	"surrogate/store"
+)
+
+const (
+	maxWaiting = 100_000 // sweeps waiting; beyond, they are left out
+	batchSize  = 500     // keys handed on at once
+)
+
+// A sweep is one fence to sweep up after.
+type sweep struct {
+	ev  store.Event
+	rec *record
+}
+
+// A queue of sweeps, first in, first out, bounded.
+type queue struct {
+	wake chan struct{} // has room for one token: something was pushed
+
+	mu    sync.Mutex // guards the field below
+	items []sweep
+}
+
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+
+// push reports false when the queue is full.
+func (q *queue) push(s sweep) bool {
+	q.mu.Lock()
+	full := len(q.items) >= maxWaiting
+	if !full {
+		q.items = append(q.items, s)
+	}
+	q.mu.Unlock()
+	if !full {
+		select {
+		case q.wake <- struct{}{}:
+		default:
+		}
+	}
+	return !full
+}
+
+// take empties the queue.
+func (q *queue) take() []sweep {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	items := q.items
+	q.items = nil
+	return items
+}
+
+func (q *queue) waiting() float64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return float64(len(q.items))
+}
+
+// Run sweeps what this Purger purged, in order, until ctx ends, and makes the
+// receipts exact. It returns nil.
+func (p *Purger) Run(ctx context.Context) error {
+	for {
+		for _, s := range p.queue.take() {
+			if ctx.Err() != nil {
+				return nil
+			}
+			p.sweep(ctx, s)
+		}
+		select {
+		case <-p.queue.wake:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// sweep sweeps up after one fence. The keys go out in batches, so that
+// rewarming starts before a long sweep ends.
+func (p *Purger) sweep(ctx context.Context, s sweep) {
+	var batch []store.Swept
+	entries, bytes := 0, int64(0)
+	flush := func() {
+		if len(batch) > 0 && p.o.Swept != nil {
+			p.o.Swept(s.ev, batch)
+		}
+		batch = nil
+	}
+	for sw, err := range p.store.Sweep(ctx, s.ev) {
+		if err != nil {
+			if ctx.Err() == nil {
+				p.counts.sweepErrors.Inc()
+				p.log.Error("sweep failed; memory comes back by expiry", "seq", s.ev.Seq, "id", s.ev.ID, "err", err)
+				p.journal.note(s.rec, "the sweep failed, entries stays an estimate: "+err.Error())
+			}
+			flush()
+			return
+		}
+		entries += sw.Entries
+		bytes += sw.Bytes
+		p.counts.sweptEntries.Add(sw.Entries)
+		p.counts.sweptBytes.AddInt64(sw.Bytes)
+		if batch = append(batch, sw); len(batch) == batchSize {
+			flush()
+		}
+	}
+	flush()
+	if ctx.Err() == nil { // a sweep cut short by ctx has not counted everything
+		p.journal.swept(s.rec, entries, bytes)
+	}
+}
