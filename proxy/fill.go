@@ -1,0 +1,438 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"surrogate/store"
+)
+
+// flights are the fetches under way that can be shared.
+type flights struct {
+	mu  sync.Mutex
+	m   map[flightID]*flight
+	all sync.WaitGroup // every fetch, shared or not
+}
+
+// board returns the flight that q's client travels with and whether it was
+// begun for it. after, when not nil, is a flight that is no good to it and is
+// replaced. An alone client shares with nobody.
+func (p *Proxy) board(q *request, found *store.Found, d decision, id flightID, after *flight, alone bool) (f *flight, rd *reader) {
+	if alone {
+		f = p.launch(q, found, d, id)
+		return f, f.join(true)
+	}
+	p.flights.mu.Lock()
+	defer p.flights.mu.Unlock()
+	if f = p.flights.m[id]; f != nil && f != after {
+		return f, f.join(false)
+	}
+	f = p.launch(q, found, d, id)
+	p.flights.m[id] = f
+	return f, f.join(true)
+}
+
+// refresh revalidates an entry in the background, once however many ask for it.
+func (p *Proxy) refresh(q *request, found *store.Found, d decision) {
+	id := q.flightID(found)
+	now := time.Now()
+	if p.resting.has(q.key, now) {
+		return
+	}
+	p.flights.mu.Lock()
+	defer p.flights.mu.Unlock()
+	if p.flights.m[id] != nil {
+		return
+	}
+	select {
+	case p.refreshing <- struct{}{}:
+	default:
+		q.site.counts.refreshDropped.Inc()
+		return
+	}
+	// What is refreshed is the whole entry, whatever part this client wants.
+	c := q.forFill()
+	delete(c.client, "Range")
+	delete(c.client, "If-Range")
+	c.asked = parseAsked(http.MethodGet, c.client)
+	d.act = actRevalidate
+	f := newFlight(id, found.Ticket, nil)
+	f.lone = true
+	p.flights.m[id] = f
+	p.fly(f, c, found, d, func() { <-p.refreshing })
+}
+
+// launch begins a fetch. Whoever registers it does so before anyone else can
+// look, by holding flights.mu.
+func (p *Proxy) launch(q *request, found *store.Found, d decision, id flightID) *flight {
+	f := newFlight(id, found.Ticket, nil)
+	p.fly(f, q.forFill(), found, d, nil)
+	return f
+}
+
+func (p *Proxy) fly(f *flight, q *request, found *store.Found, d decision, after func()) {
+	ctx, cancel := context.WithCancelCause(p.ctx)
+	f.cancel = cancel
+	in := *found
+	p.flights.all.Go(func() {
+		p.run(ctx, f, q, &in, d)
+		p.land(f)
+		if after != nil {
+			after()
+		}
+	})
+}
+
+// land takes the flight off the board, so that newcomers look in the store.
+func (p *Proxy) land(f *flight) {
+	p.flights.mu.Lock()
+	if p.flights.m[f.id] == f {
+		delete(p.flights.m, f.id)
+	}
+	p.flights.mu.Unlock()
+}
+
+// flightID is what a fetch for q can be shared by.
+func (q *request) flightID(found *store.Found) flightID {
+	vary := found.Vary
+	if vary == "" {
+		vary = q.vary
+	}
+	id := flightID{key: q.key, pick: store.PickOf(vary, q)}
+	if r := q.client["Range"]; r != nil && q.asked.method == http.MethodGet && !(found.Hit && found.Entry.Complete()) {
+		id.ranges = strings.Join(r, ",") + "\n" + strings.Join(q.client["If-Range"], ",")
+	}
+	return id
+}
+
+var (
+	errResponseTimeout = fmt.Errorf("no response from the origin in time: %w", context.DeadlineExceeded)
+	errIdleTimeout     = fmt.Errorf("the origin stopped sending: %w", context.DeadlineExceeded)
+	errDeadline        = fmt.Errorf("the fetch took too long: %w", context.DeadlineExceeded)
+)
+
+// run does one fetch: request, response head, admission, content, storing. It
+// never sees a client's ResponseWriter or Request.
+func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Found, d decision) {
+	s := q.site
+	header := p.fillHeader(q)
+	var old *store.Entry
+	conditional, completing := false, false
+	if found.Hit {
+		old = &found.Entry
+		switch {
+		case !old.Complete() && q.client["Range"] == nil:
+			rng, ifRange, ok := missingRange(old)
+			if completing = ok; ok {
+				header["Range"] = []string{rng}
+				if ifRange != "" {
+					header["If-Range"] = []string{ifRange}
+				}
+			}
+		case setConditional(header, old):
+			conditional = true
+			if old.Complete() {
+				delete(header, "Range")
+				delete(header, "If-Range")
+			}
+		}
+	}
+	timer := time.AfterFunc(s.Fill.ResponseTimeout, func() { f.cancel(errResponseTimeout) })
+	defer timer.Stop()
+	sent := time.Now()
+	s.counts.fetches.Inc()
+	resp, err := s.origin.RoundTrip(p.newFetch(p.tracing(ctx, f), q, header))
+	timer.Stop()
+	received := time.Now()
+	if err != nil {
+		p.failed(f, q, old, cause(ctx, err))
+		return
+	}
+	s.counts.fetchSeconds.Update(received.Sub(sent).Seconds())
+	cleanResponse(resp.Header, received)
+
+	switch {
+	case resp.StatusCode == http.StatusNotModified && conditional && selects304(old, resp.Header):
+		resp.Body.Close()
+		p.revalidated(f, q, old, resp.Header, sent, received)
+		return
+	case isOriginError(resp.StatusCode) && d.onError:
+		resp.Body.Close()
+		p.failed(f, q, old, fmt.Errorf("the origin answered %d", resp.StatusCode))
+		return
+	case resp.StatusCode == http.StatusPartialContent && completing:
+		p.completed(ctx, f, q, old, resp, sent, received)
+		return
+	}
+	p.receive(ctx, f, q, found, resp, sent, received)
+}
+
+// receive takes in a response and stores it, if it is to be kept.
+func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store.Found, resp *http.Response, sent, received time.Time) {
+	s := q.site
+	adm := s.Policy.admit(&q.asked, resp.StatusCode, resp.Header, sent, received, rand.Float64())
+	if adm.keep && resp.ContentLength > s.MaxObject {
+		adm.keep, adm.why = false, whyTooLarge
+	}
+	if adm.keep && !q.storable {
+		adm.keep, adm.why = false, whyStore
+	}
+	a := &answer{kept: adm.keep, why: adm.why, status: resp.StatusCode, length: resp.ContentLength}
+	if !adm.keep {
+		if !isOriginError(resp.StatusCode) && q.storable {
+			p.unshared.add(q.key, received.Add(s.Fill.Unshared))
+		}
+		s.counts.notKept(adm.why)
+		a.header = s.visible(resp.Header)
+		a.live = resp
+		f.answered(a)
+		return
+	}
+	defer resp.Body.Close()
+	p.unshared.remove(q.key)
+	e := p.newEntry(q, f.ticket, resp.StatusCode, resp.Header, adm, received.Sub(sent))
+	a.entry, a.header = e, s.visible(resp.Header)
+	if n := resp.ContentLength; n > 0 {
+		f.buf = make([]byte, 0, min(n, 1<<20))
+	}
+	f.answered(a)
+
+	fits, err := p.copyIn(ctx, f, q, resp, received)
+	if err != nil || !fits {
+		f.finish(nil, err)
+		if err != nil {
+			p.log.Warn("fetch broke off", "url", string(q.key), "error", err)
+			s.counts.fetchErrors.Inc()
+		} else {
+			s.counts.notKept(whyTooLarge)
+			p.unshared.add(q.key, time.Now().Add(s.Fill.Unshared))
+		}
+		return
+	}
+	removeHopByHop(resp.Trailer)
+	full := *e
+	full.Body = f.buf
+	if len(resp.Trailer) > 0 {
+		full.Trailer = store.HeadOf(resp.Trailer)
+	}
+	// The clients have all they wait for; storing is not their concern. But it
+	// comes before landing, so that nobody finds neither flight nor entry.
+	f.finish(resp.Trailer, nil)
+	if full.Parts != nil && found.Hit {
+		if c, ok := combine(&found.Entry, &full); ok {
+			full = c
+		}
+	}
+	p.put(ctx, q, &full)
+}
+
+// copyIn reads the content into the flight. fits is false when it became too
+// large to be stored, or nobody wanted the rest of it.
+func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Response, began time.Time) (fits bool, err error) {
+	fill := &q.site.Fill
+	timer := time.AfterFunc(fill.IdleTimeout, func() { f.cancel(errIdleTimeout) })
+	defer timer.Stop()
+	end := time.AfterFunc(time.Until(began.Add(fill.Deadline)), func() { f.cancel(errDeadline) })
+	defer end.Stop()
+	chunk := getChunk()
+	defer putChunk(chunk)
+	fits = true
+	for {
+		n, err := resp.Body.Read(*chunk)
+		if n > 0 {
+			timer.Reset(fill.IdleTimeout)
+			if !f.write(ctx, (*chunk)[:n], q.site.MaxObject) {
+				return false, cause(ctx, ctx.Err())
+			}
+			if fits && f.spilled {
+				// Newcomers could not read it from the start.
+				fits = false
+				timer.Stop()
+				end.Stop()
+				p.land(f)
+			}
+			if fits {
+				continue
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return fits, nil
+		}
+		if err != nil {
+			return fits, cause(ctx, err)
+		}
+	}
+}
+
+// revalidated stores and answers with old as a 304 updates it.
+func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Header, sent, received time.Time) {
+	e, keep := p.freshened(q, f.ticket, old, h, sent, received)
+	if keep {
+		f.lone = true
+		p.put(p.ctx, q, &e)
+	}
+	q.site.counts.revalidated.Inc()
+	f.answered(&answer{kept: keep, whole: &e, entry: &e, status: http.StatusNotModified, length: int64(len(e.Body))})
+	f.finish(nil, nil)
+}
+
+// freshened returns old as updated by the fields of a 304 or of a 200 to a
+// HEAD, and whether it may still be kept (RFC 9111, section 3.2).
+func (p *Proxy) freshened(q *request, ticket store.Seq, old *store.Entry, h http.Header, sent, received time.Time) (store.Entry, bool) {
+	full := *old
+	full.Head += full.Hidden
+	merged, adm := q.site.Policy.refresh(&q.asked, &full, h, sent, received, rand.Float64())
+	e := p.newEntry(q, ticket, old.Status, merged.Head.Header(), adm, received.Sub(sent))
+	e.Body, e.Trailer, e.Parts, e.Size = old.Body, old.Trailer, old.Parts, old.Size
+	// The 304 re-tags the entry if it speaks of tags at all.
+	if !q.site.speaksOfTags(h) {
+		e.Tags, e.Deps = old.Tags, old.Deps
+		e.Life.Flags |= old.Life.Flags & store.CatchAll
+	}
+	return *e, adm.keep
+}
+
+// completed combines an incomplete entry with the part that was missing. The
+// answer is whole once it is here, so nothing streams.
+func (p *Proxy) completed(ctx context.Context, f *flight, q *request, old *store.Entry, resp *http.Response, sent, received time.Time) {
+	defer resp.Body.Close()
+	adm := q.site.Policy.admit(&q.asked, resp.StatusCode, resp.Header, sent, received, rand.Float64())
+	body, err := io.ReadAll(io.LimitReader(resp.Body, q.site.MaxObject+1))
+	if err != nil {
+		p.failed(f, q, nil, cause(ctx, err))
+		return
+	}
+	part := p.newEntry(q, f.ticket, resp.StatusCode, resp.Header, adm, received.Sub(sent))
+	part.Body = body
+	e, ok := combine(old, part)
+	if !ok || !e.Complete() || !adm.keep {
+		// It is another representation by now: fetch it from the start.
+		resp.Body.Close()
+		whole, err := q.site.origin.RoundTrip(p.newFetch(ctx, q, p.fillHeader(q)))
+		if err != nil {
+			p.failed(f, q, nil, cause(ctx, err))
+			return
+		}
+		received = time.Now()
+		cleanResponse(whole.Header, received)
+		p.receive(ctx, f, q, &store.Found{}, whole, sent, received)
+		return
+	}
+	p.put(ctx, q, &e)
+	f.answered(&answer{kept: true, whole: &e, entry: &e, status: resp.StatusCode, length: int64(len(e.Body))})
+	f.finish(nil, nil)
+}
+
+// failed ends a fetch that was not answered, or with an error that a stored
+// entry may stand in for. Until it is worth trying again, nobody refreshes.
+func (p *Proxy) failed(f *flight, q *request, old *store.Entry, err error) {
+	q.site.counts.fetchErrors.Inc()
+	if !errors.Is(err, context.Canceled) {
+		p.log.Warn("fetch failed", "url", string(q.key), "error", err)
+	}
+	if old != nil {
+		p.resting.add(q.key, time.Now().Add(restFor))
+	}
+	f.finish(nil, err)
+}
+
+// restFor is how long a failed background refresh is not tried again.
+const restFor = time.Second
+
+// put stores e, and passes on the fall of one that a purge overtook.
+func (p *Proxy) put(ctx context.Context, q *request, e *store.Entry) {
+	err := p.store.Put(ctx, e)
+	var purged *store.PurgedError
+	switch {
+	case err == nil:
+		q.site.counts.stored.Inc()
+	case errors.As(err, &purged):
+		q.site.counts.notKept(whyPurged)
+		if purged.Cascade && p.invalidate != nil {
+			if err := p.invalidate(context.WithoutCancel(ctx), []store.Name{store.URLName(e.Key)}, "overtaken fetch"); err != nil {
+				p.log.Error("could not pass on a purge", "url", string(e.Key), "error", err)
+			}
+		}
+	case errors.Is(err, store.ErrTooLarge):
+		q.site.counts.notKept(whyTooLarge)
+	default:
+		q.site.counts.storeErrors.Inc()
+		p.log.Error("could not store a response", "url", string(e.Key), "error", err)
+	}
+}
+
+// newEntry makes the entry, as yet without content, that a response is kept as.
+func (p *Proxy) newEntry(q *request, ticket store.Seq, status int, h http.Header, adm admission, cost time.Duration) *store.Entry {
+	s := q.site
+	var groups []string
+	if s.groups {
+		groups = h[cacheGroups]
+	}
+	names := s.TagRules.Names(q.key, &s.Key, valuesOf(h, s.tagged), groups, valuesOf(h, s.deps))
+	life := adm.life
+	if names.CatchAll {
+		life.Flags |= store.CatchAll
+		s.counts.catchAll.Inc()
+		p.log.Warn("tags too many, too long or malformed: the page falls with every purge",
+			"url", string(q.key), "malformed", slog.AnyValue(names.Bad))
+	}
+	visible, hidden := s.split(h, adm.privateFields)
+	e := &store.Entry{
+		Key: q.key, Vary: adm.vary, Pick: store.PickOf(adm.vary, q), Alt: store.AltPickFor(adm.vary, q, h["Content-Language"]),
+		Status: status, Head: visible, Hidden: hidden, Tags: names.Tags, Deps: names.Deps, Life: life, Ticket: ticket, Cost: cost,
+	}
+	if status == http.StatusPartialContent {
+		if part, size, ok := parseContentRange(h.Get("Content-Range")); ok {
+			e.Parts, e.Size = []store.Part{part}, size
+		}
+	}
+	return e
+}
+
+// tracing returns ctx with the flight told of interim responses.
+func (p *Proxy) tracing(ctx context.Context, f *flight) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+			if code == http.StatusEarlyHints || code == http.StatusProcessing {
+				c := http.Header(h).Clone()
+				c[interimStatus] = []string{strconv.Itoa(code)}
+				f.hint(c)
+			}
+			return nil
+		},
+	})
+}
+
+// cause returns why ctx ended, if that is what err is about, else err.
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil && ctx.Err() != nil {
+		return c
+	}
+	return err
+}
+
+// isOriginError reports whether a status is one that a stale response may be
+// shown instead of (RFC 5861, section 4).
+func isOriginError(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+var chunks = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+func getChunk() *[]byte  { return chunks.Get().(*[]byte) }
+func putChunk(b *[]byte) { chunks.Put(b) }

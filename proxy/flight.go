@@ -1,0 +1,265 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"surrogate/store"
+)
+
+// A flightID is what a fetch may be shared by: the key, the pick as far as it is
+// known before the answer is, and the range asked for.
+type flightID struct {
+	key    store.Key
+	pick   store.Pick
+	ranges string
+}
+
+// A flight is one fetch under way, and what has arrived of it. One goroutine
+// (Proxy.run) writes to it; any number of clients read along, each at his own
+// pace, and none of them can hold it up or end it by leaving. What has arrived
+// is never written to again: buf only grows, and readers take slices of it.
+type flight struct {
+	id     flightID
+	ticket store.Seq
+	cancel context.CancelCauseFunc // ends the fetch
+
+	mu      sync.Mutex
+	wake    chan struct{} // closed and replaced whenever a field below changes
+	hints   []http.Header // interim responses (103) received so far
+	ans     *answer       // nil until the response's head is here
+	buf     []byte        // content received, from offset base
+	base    int64         // 0 unless spilled
+	spilled bool          // the content turned out too large to be stored
+	done    bool          // no more will come
+	err     error         // why not all of it came
+	trailer http.Header
+	clients map[*reader]struct{}
+	lone    bool // goes on without clients: a background refresh, or it is to be stored
+	ledGone bool // the client it was begun for has left
+}
+
+// An answer is how a flight's fetch was answered.
+type answer struct {
+	kept   bool           // it is to be stored and may be shared
+	whole  *store.Entry   // the answer is this entry, complete: nothing streams
+	entry  *store.Entry   // kept: what will be stored, as yet without its body
+	why    Reason         // why it is not kept
+	status int            // of the response as received
+	header http.Header    // as clients get it; nobody edits it
+	length int64          // of the content; -1 while unknown
+	live   *http.Response // not kept: the response itself, for the client it was fetched for
+}
+
+// A reader is one client reading along.
+type reader struct {
+	off int64 // what it wants next
+	led bool  // the flight was begun for it
+}
+
+func newFlight(id flightID, ticket store.Seq, cancel context.CancelCauseFunc) *flight {
+	return &flight{id: id, ticket: ticket, cancel: cancel, wake: make(chan struct{}), clients: make(map[*reader]struct{})}
+}
+
+// changed wakes all who wait. f.mu is held.
+func (f *flight) changed() {
+	close(f.wake)
+	f.wake = make(chan struct{})
+}
+
+// join adds a client.
+func (f *flight) join(led bool) *reader {
+	rd := &reader{led: led}
+	f.mu.Lock()
+	f.clients[rd] = struct{}{}
+	f.mu.Unlock()
+	return rd
+}
+
+// leave removes a client. A fetch that nobody waits for any more ends, unless
+// it is known to be worth storing. A live response that nobody took is closed.
+func (f *flight) leave(rd *reader) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.clients, rd)
+	if rd.led {
+		f.ledGone = true
+		if f.ans != nil && f.ans.live != nil {
+			f.closeLive()
+		}
+	}
+	if len(f.clients) == 0 && !f.lone && !f.done {
+		f.cancel(context.Canceled)
+	}
+	f.changed() // a writer that waited for this reader may go on
+}
+
+// closeLive gives up the live response. f.mu is held.
+func (f *flight) closeLive() {
+	live := f.ans.live
+	f.ans.live = nil
+	f.cancel(context.Canceled)
+	go live.Body.Close() // may wait for the network
+}
+
+// await returns how the fetch was answered, or why it was not: ctx's error,
+// errNoWait after patience (0: for ever), or the fetch's own. Interim responses
+// are handed to onHint as they come.
+func (f *flight) await(ctx context.Context, patience time.Duration, onHint func(http.Header)) (*answer, error) {
+	var timeout <-chan time.Time
+	if patience > 0 {
+		t := time.NewTimer(patience)
+		defer t.Stop()
+		timeout = t.C
+	}
+	shown := 0
+	for {
+		f.mu.Lock()
+		ans, err, wake, hints := f.ans, f.err, f.wake, f.hints[shown:]
+		f.mu.Unlock()
+		for _, h := range hints {
+			onHint(h)
+		}
+		shown += len(hints)
+		switch {
+		case ans != nil:
+			return ans, nil
+		case err != nil:
+			return nil, err
+		}
+		select {
+		case <-wake:
+		case <-timeout:
+			return nil, errNoWait
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// takeLive hands the live response to the client it was fetched for.
+func (f *flight) takeLive() *http.Response {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	live := f.ans.live
+	f.ans.live = nil
+	return live
+}
+
+// next returns content from where rd is, as much as there is; nil at the end.
+// It waits when there is none yet, after calling idle.
+func (f *flight) next(ctx context.Context, rd *reader, idle func()) ([]byte, error) {
+	for waited := false; ; waited = true {
+		f.mu.Lock()
+		if have := f.base + int64(len(f.buf)); rd.off < have {
+			p := f.buf[rd.off-f.base : have-f.base : have-f.base]
+			rd.off = have
+			if f.spilled {
+				f.changed() // the writer may wait for this reader
+			}
+			f.mu.Unlock()
+			return p, nil
+		}
+		done, err, wake := f.done, f.err, f.wake
+		f.mu.Unlock()
+		if done || err != nil {
+			return nil, err
+		}
+		if !waited {
+			idle()
+			continue
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// hint passes on an interim response.
+func (f *flight) hint(h http.Header) {
+	f.mu.Lock()
+	f.hints = append(f.hints, h)
+	f.changed()
+	f.mu.Unlock()
+}
+
+// answered makes the head known. A live response whose client has left is
+// closed.
+func (f *flight) answered(a *answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ans = a
+	if a.kept {
+		f.lone = true
+	}
+	if a.live != nil && f.ledGone {
+		f.closeLive()
+	}
+	f.changed()
+}
+
+// write adds content. Content of more than limit is not going to be stored:
+// what all clients have read is let go, and the writer waits for the slowest
+// once window is ahead of it. It returns false when nobody wants the rest.
+func (f *flight) write(ctx context.Context, p []byte, limit int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.buf = append(f.buf, p...)
+	f.changed()
+	if !f.spilled && int64(len(f.buf)) <= limit {
+		return true
+	}
+	f.spilled, f.lone = true, false
+	for len(f.clients) > 0 && ctx.Err() == nil {
+		slowest := f.base + int64(len(f.buf))
+		for rd := range f.clients {
+			slowest = min(slowest, rd.off)
+		}
+		if slowest > f.base {
+			// A new slice: clients may still be sending the old one.
+			f.buf = append(make([]byte, 0, window), f.buf[slowest-f.base:]...)
+			f.base = slowest
+		}
+		if len(f.buf) < window {
+			return true
+		}
+		wake := f.wake
+		f.mu.Unlock()
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+		f.mu.Lock()
+	}
+	return false
+}
+
+// window is how many bytes a flight whose content is not stored holds for its
+// slowest client.
+const window = 1 << 20
+
+// finish ends the flight.
+func (f *flight) finish(trailer http.Header, err error) {
+	f.mu.Lock()
+	f.done, f.err, f.trailer = err == nil, err, trailer
+	f.changed()
+	f.mu.Unlock()
+}
+
+// isSpilled reports whether newcomers can no longer read from the start.
+func (f *flight) isSpilled() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.spilled
+}
+
+// seek makes rd begin at off, which it has not yet read beyond.
+func (f *flight) seek(rd *reader, off int64) {
+	f.mu.Lock()
+	rd.off = off
+	f.mu.Unlock()
+}

@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// counts are the proxy's metrics, all in one set. Their names and meanings:
+//
+//	surrogate_requests_total{site,cache}     requests by how they were answered: hit, stale, miss, revalidated, pass, refused
+//	surrogate_request_seconds{site,cache}    time to answer them, to the last byte
+//	surrogate_sent_bytes_total{site}         content sent to clients
+//	surrogate_collapsed_total{site}          requests answered by a fetch begun for another
+//	surrogate_fetches_total{site}            requests sent to origins to fill or refresh the store
+//	surrogate_fetch_seconds{site}            their time to the response's head
+//	surrogate_fetch_errors_total{site}       those that were not answered or broke off
+//	surrogate_revalidated_total{site}        those answered 304
+//	surrogate_stored_total{site}             responses stored
+//	surrogate_not_kept_total{site,why}       responses not stored, by reason
+//	surrogate_catch_all_total{site}          responses whose tags could not all be kept: they fall with every purge
+//	surrogate_refresh_dropped_total{site}    background refreshes left to a later request because too many were under way
+//	surrogate_store_errors_total{site}       lookups and puts that failed
+type counts struct {
+	set   *metrics.Set
+	mu    sync.Mutex // guards sites
+	sites map[string]*siteCounts
+}
+
+type siteCounts struct {
+	requests       map[string]*metrics.Counter
+	seconds        map[string]*metrics.PrometheusHistogram
+	sent           *metrics.Counter
+	collapsed      *metrics.Counter
+	fetches        *metrics.Counter
+	fetchSeconds   *metrics.PrometheusHistogram
+	fetchErrors    *metrics.Counter
+	revalidated    *metrics.Counter
+	stored         *metrics.Counter
+	unkept         [numReasons]*metrics.Counter
+	catchAll       *metrics.Counter
+	refreshDropped *metrics.Counter
+	storeErrors    *metrics.Counter
+}
+
+var results = []string{"hit", "stale", "miss", "revalidated", "pass", "refused"}
+
+func newCounts(set *metrics.Set) *counts {
+	if set == nil {
+		set = metrics.NewSet()
+	}
+	return &counts{set: set, sites: make(map[string]*siteCounts)}
+}
+
+// site returns the counters of a site, the same ones after a reload.
+func (c *counts) site(name string) *siteCounts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.sites[name]; s != nil {
+		return s
+	}
+	counter := func(n string) *metrics.Counter {
+		return c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_%s{site=%q}", n, name))
+	}
+	s := &siteCounts{
+		requests: make(map[string]*metrics.Counter), seconds: make(map[string]*metrics.PrometheusHistogram),
+		sent: counter("sent_bytes_total"), collapsed: counter("collapsed_total"), fetches: counter("fetches_total"),
+		fetchSeconds: c.set.GetOrCreatePrometheusHistogram(fmt.Sprintf("surrogate_fetch_seconds{site=%q}", name)),
+		fetchErrors:  counter("fetch_errors_total"), revalidated: counter("revalidated_total"), stored: counter("stored_total"),
+		catchAll: counter("catch_all_total"), refreshDropped: counter("refresh_dropped_total"), storeErrors: counter("store_errors_total"),
+	}
+	for _, r := range results {
+		s.requests[r] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_requests_total{site=%q,cache=%q}", name, r))
+		s.seconds[r] = c.set.GetOrCreatePrometheusHistogram(fmt.Sprintf("surrogate_request_seconds{site=%q,cache=%q}", name, r))
+	}
+	for r := range numReasons {
+		s.unkept[r] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_not_kept_total{site=%q,why=%q}", name, r))
+	}
+	c.sites[name] = s
+	return s
+}
+
+func (s *siteCounts) notKept(why Reason) {
+	if why < numReasons {
+		s.unkept[why].Inc()
+	}
+}
+
+func (c *counts) record(o *outcome, took time.Duration) {
+	if o.site == nil {
+		return
+	}
+	s, r := o.site.counts, o.result()
+	s.requests[r].Inc()
+	s.seconds[r].Update(took.Seconds())
+	s.sent.AddInt64(o.bytes)
+	if o.collapsed {
+		s.collapsed.Inc()
+	}
+}
+
+// A SiteStats is what a site's requests came to since the start.
+type SiteStats struct {
+	Site        string            `json:"site"`
+	Requests    map[string]uint64 `json:"requests"` // by how they were answered
+	Collapsed   uint64            `json:"collapsed"`
+	Fetches     uint64            `json:"fetches"`
+	FetchErrors uint64            `json:"fetch_errors"`
+	Revalidated uint64            `json:"revalidated"`
+	Stored      uint64            `json:"stored"`
+	SentBytes   uint64            `json:"sent_bytes"`
+}
+
+// Stats returns the counts of every site.
+func (p *Proxy) Stats() []SiteStats {
+	var out []SiteStats
+	for _, s := range p.sites.Load().all {
+		c := s.counts
+		st := SiteStats{
+			Site: s.Name, Requests: make(map[string]uint64), Collapsed: c.collapsed.Get(), Fetches: c.fetches.Get(), FetchErrors: c.fetchErrors.Get(),
+			Revalidated: c.revalidated.Get(), Stored: c.stored.Get(), SentBytes: c.sent.Get(),
+		}
+		for r, n := range c.requests {
+			st.Requests[r] = n.Get()
+		}
+		out = append(out, st)
+	}
+	return out
+}

@@ -1,0 +1,143 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// An origin is where a site is served from: one or more servers, asked in turn.
+// One that cannot be connected to is left out for a while.
+type origin struct {
+	servers []*server
+	next    atomic.Uint32
+	rt      http.RoundTripper
+	retries int
+}
+
+// A server is one of a site's origins.
+type server struct {
+	url  *url.URL
+	down atomic.Int64 // until when it is left out, Unix nanoseconds
+}
+
+// downFor is how long a server that could not be connected to is left out while
+// there are others.
+const downFor = 3 * time.Second
+
+func (p *Proxy) newOrigin(s *site) *origin {
+	o := &origin{retries: max(s.Fill.Retries, 0)}
+	for _, u := range s.Origins {
+		o.servers = append(o.servers, &server{url: u})
+	}
+	if p.transport != nil {
+		o.rt = p.transport(&s.Site)
+		return o
+	}
+	o.rt = &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: s.Fill.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true, // what the client asked for is what is fetched and stored
+		MaxIdleConns:           0,
+		MaxIdleConnsPerHost:    s.Fill.IdleConns,
+		MaxConnsPerHost:        s.Fill.MaxConns,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    s.Fill.ConnectTimeout,
+		ResponseHeaderTimeout:  s.Fill.ResponseTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: s.Fill.HeaderBytes,
+		WriteBufferSize:        16 << 10,
+		ReadBufferSize:         16 << 10,
+	}
+	return o
+}
+
+// RoundTrip sends r, whose URL holds nothing but the target, to one of the
+// servers. A server that cannot be connected to has seen nothing of the
+// request, so another try is safe whatever the method.
+func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
+	target := r.URL.Opaque
+	keepHost := r.Host
+	for try := 0; ; try++ {
+		s := o.pick()
+		setTarget(r.URL, s.url, target)
+		if keepHost == "" {
+			r.Host = s.url.Host
+		}
+		resp, err := o.rt.RoundTrip(r)
+		var dial *net.OpError
+		if err == nil || !errors.As(err, &dial) || dial.Op != "dial" {
+			return resp, err
+		}
+		s.down.Store(time.Now().Add(downFor).UnixNano())
+		if try >= max(o.retries, len(o.servers)-1) || r.Context().Err() != nil || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+			return nil, err
+		}
+	}
+}
+
+// pick returns the next server that is up, or the next one if none is.
+func (o *origin) pick() *server {
+	n := uint32(len(o.servers))
+	if n == 1 {
+		return o.servers[0]
+	}
+	first := o.next.Add(1)
+	now := time.Now().UnixNano()
+	for i := range n {
+		if s := o.servers[(first+i)%n]; s.down.Load() <= now {
+			return s
+		}
+	}
+	return o.servers[first%n]
+}
+
+// CloseIdleConnections closes what connections are kept and not used.
+func (o *origin) CloseIdleConnections() {
+	if c, ok := o.rt.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// newFetch returns the request that a fill sends.
+func (p *Proxy) newFetch(ctx context.Context, q *request, header http.Header) *http.Request {
+	r := (&http.Request{
+		Method:     http.MethodGet,
+		URL:        &url.URL{Opaque: q.key.Target()},
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     header,
+		Host:       q.originHost(),
+	}).WithContext(ctx)
+	return r
+}
+
+// originHost is the Host that the origin is sent; "" means its own.
+func (q *request) originHost() string {
+	if q.site.OriginHost {
+		return ""
+	}
+	return q.host
+}
+
+// describe says what went wrong with the origin in words for a client, and as
+// which status.
+func describe(err error) (status int, text string) {
+	var netErr net.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return http.StatusGatewayTimeout, "the origin did not answer in time"
+	case errors.Is(err, errNoWait):
+		return http.StatusGatewayTimeout, errNoWait.Error()
+	}
+	return http.StatusBadGateway, "the origin could not be reached or broke off"
+}
+
+// errNoWait ends the patience of a client whose fetch others were busy with.
+var errNoWait = fmt.Errorf("nobody's fetch of this page was answered in time")

@@ -1,0 +1,226 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"surrogate/store"
+)
+
+// A passage is one request that is passed to the origin as it is, and what its
+// response may do to the store.
+type passage struct {
+	q     *request
+	o     *outcome
+	found *store.Found // for a HEAD: what it may freshen
+	sent  time.Time
+	seq   store.Seq // the ticket of an unsafe request, valid if storable
+}
+
+type passageKey struct{}
+
+// pass sends the request to the origin and the response to the client. Upgrades
+// become tunnels. found is what the store holds for a HEAD.
+func (p *Proxy) pass(o *outcome, r *http.Request, q *request, found *store.Found) {
+	g := &passage{q: q, o: o, found: found, sent: time.Now()}
+	if r.Method == http.MethodPost {
+		if f, err := p.store.Get(r.Context(), q.key, q); err == nil {
+			g.seq, q.storable = f.Ticket, true
+		}
+	}
+	q.site.passer.ServeHTTP(o.writer(), r.WithContext(context.WithValue(r.Context(), passageKey{}, g)))
+	if r.Context().Err() != nil {
+		o.gone = true
+	}
+}
+
+func passageOf(r *http.Request) *passage { return r.Context().Value(passageKey{}).(*passage) }
+
+// newPasser makes what passes a site's requests. httputil.ReverseProxy does
+// upgrades, interim responses, trailers, and flushing of event streams.
+func (p *Proxy) newPasser(s *site) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport:     s.origin,
+		FlushInterval: 0,
+		BufferPool:    chunkPool{},
+		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			g := passageOf(pr.In)
+			upgrade := pr.Out.Header["Upgrade"]
+			pr.Out.Header = pr.In.Header.Clone()
+			p.forwardHeader(pr.Out.Header, g.q)
+			if upgrade != nil {
+				pr.Out.Header["Connection"], pr.Out.Header["Upgrade"] = []string{"Upgrade"}, upgrade
+			}
+			target, _ := targetOf(pr.In)
+			if target != "*" && g.q.asked.method == http.MethodHead {
+				target = g.q.key.Target()
+			}
+			pr.Out.URL = &url.URL{Opaque: target}
+			pr.Out.Host = g.q.originHost()
+		},
+		ModifyResponse: func(resp *http.Response) error { return p.passed(resp) },
+		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
+			g := passageOf(r)
+			if r.Context().Err() == nil {
+				g.q.site.counts.fetchErrors.Inc()
+				p.log.Warn("passing a request failed", "url", string(g.q.key), "error", err)
+			}
+			status, text := describe(err)
+			g.o.refuse(r, status, text)
+		},
+	}
+}
+
+// passed does to the store what a passed response has to: an unsafe method that
+// succeeded makes things fall (RFC 9111, section 4.4; RFC 9875, section 3), a
+// HEAD freshens or ages what is stored (section 4.3.5), a POST may leave what a
+// GET will return. When it returns, what falls has fallen: whoever asks after
+// the response is never shown it.
+func (p *Proxy) passed(resp *http.Response) error {
+	g := passageOf(resp.Request)
+	q, o := g.q, g.o
+	received := time.Now()
+	o.fwdStatus = resp.StatusCode
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		return nil
+	case isUnsafe(resp.Request.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400:
+		cleanResponse(resp.Header, received)
+		if err := p.invalidated(resp, g); err != nil {
+			return err
+		}
+	case g.found != nil && g.found.Hit && resp.StatusCode == http.StatusOK:
+		cleanResponse(resp.Header, received)
+		p.headed(resp, g, received)
+	default:
+		cleanResponse(resp.Header, received)
+	}
+	resp.Header = q.site.visible(resp.Header)
+	o.cacheStatus(resp.Header, q)
+	return nil
+}
+
+// isUnsafe reports whether a method may change the resource (RFC 9110, section
+// 9.2.1). One that is not known may.
+func isUnsafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "PROPFIND", "REPORT", "SEARCH", "QUERY":
+		return false
+	}
+	return true
+}
+
+// invalidated makes fall what an unsafe request changed.
+func (p *Proxy) invalidated(resp *http.Response, g *passage) error {
+	q := g.q
+	names := []store.Name{store.URLName(q.key)}
+	for _, f := range []string{"Location", "Content-Location"} {
+		if k, ok := q.sameSite(resp.Header.Get(f)); ok && store.URLName(k) != names[0] {
+			names = append(names, store.URLName(k))
+		}
+	}
+	if v := resp.Header["Cache-Group-Invalidation"]; v != nil && q.site.groups {
+		groups, _ := store.ParseGroups(v)
+		for _, group := range groups {
+			names = append(names, store.GroupName(q.key.Origin(), group))
+		}
+	}
+	if p.invalidate == nil {
+		return nil
+	}
+	ctx := context.WithoutCancel(resp.Request.Context())
+	if err := p.invalidate(ctx, names, resp.Request.Method+" "+string(q.key)); err != nil {
+		// The change was made, so the client must hear of it. What is stored
+		// may be old until it expires, and the operator must know.
+		p.log.Error("an unsafe request could not invalidate", "url", string(q.key), "method", resp.Request.Method, "error", err)
+		q.site.counts.storeErrors.Inc()
+		return nil
+	}
+	if resp.Request.Method == http.MethodPost && q.storable && resp.StatusCode == http.StatusOK && answersGet(q.key, &q.site.Key, resp.Header) {
+		p.keepPosted(resp, g)
+	}
+	return nil
+}
+
+// keepPosted stores the response to a POST that says it is what a GET would
+// return. Its own purge came first; the ticket it is stored with is the one in
+// force after that purge, provided that no other purge came between the request
+// and it: any other may have been about what the origin made the response from.
+func (p *Proxy) keepPosted(resp *http.Response, g *passage) {
+	q := g.q.forFill()
+	now, err := p.store.Get(resp.Request.Context(), q.key, q)
+	if err != nil || now.Ticket != g.seq+1 {
+		return
+	}
+	a := parseAsked(http.MethodPost, q.client)
+	adm := q.site.Policy.admit(&a, resp.StatusCode, resp.Header, g.sent, time.Now(), rand.Float64())
+	if !adm.keep || resp.ContentLength > q.site.MaxObject {
+		return
+	}
+	e := p.newEntry(q, now.Ticket, resp.StatusCode, resp.Header, adm, time.Since(g.sent))
+	resp.Body = &keeping{ReadCloser: resp.Body, limit: q.site.MaxObject, done: func(body []byte) {
+		e.Body = body
+		p.put(context.WithoutCancel(resp.Request.Context()), q, e)
+	}}
+	g.o.stored = true
+}
+
+// A keeping reader keeps what is read through it and hands it over at the end,
+// unless it is more than limit.
+type keeping struct {
+	io.ReadCloser
+	buf   []byte
+	limit int64
+	done  func(body []byte)
+}
+
+func (k *keeping) Read(b []byte) (int, error) {
+	n, err := k.ReadCloser.Read(b)
+	if k.done == nil {
+		return n, err
+	}
+	k.buf = append(k.buf, b[:n]...)
+	switch {
+	case int64(len(k.buf)) > k.limit || err != nil && !errors.Is(err, io.EOF):
+		k.done, k.buf = nil, nil
+	case err != nil:
+		k.done(k.buf)
+		k.done = nil
+	}
+	return n, err
+}
+
+// headed lets the 200 to a HEAD freshen the stored response, or, where they
+// differ, make it stale (RFC 9111, section 4.3.5).
+func (p *Proxy) headed(resp *http.Response, g *passage, received time.Time) {
+	q, old := g.q.forFill(), &g.found.Entry
+	if !q.storable {
+		return
+	}
+	var e store.Entry
+	keep := true
+	if headMatches(old, resp.Header) {
+		e, keep = p.freshened(q, g.found.Ticket, old, resp.Header, g.sent, received)
+	} else {
+		e = *old
+		e.Ticket = g.found.Ticket
+		e.Life.TTL, e.Life.WhileRevalidate = 0, 0
+	}
+	if keep {
+		p.put(context.WithoutCancel(resp.Request.Context()), q, &e)
+	}
+}
+
+// chunkPool lends the proxy's chunks to httputil.
+type chunkPool struct{}
+
+func (chunkPool) Get() []byte  { return *getChunk() }
+func (chunkPool) Put(b []byte) { putChunk(&b) }

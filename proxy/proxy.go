@@ -1,0 +1,246 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"surrogate/store"
+)
+
+// A Proxy serves clients from a store and from origins. It is an http.Handler.
+type Proxy struct {
+	store      store.Store
+	invalidate func(ctx context.Context, names []store.Name, by string) error
+	trusted    []netip.Prefix
+	log        *slog.Logger
+	access     *slog.Logger
+	transport  func(s *Site) http.RoundTripper
+	counts     *counts
+	loopID     string // names this proxy in CDN-Loop
+
+	sites      atomic.Pointer[siteTable]
+	flights    flights
+	unshared   *unshared // keys whose answers are not kept
+	resting    *unshared // keys whose refresh failed a moment ago
+	refreshing chan struct{}
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+}
+
+// New returns a Proxy. It starts nothing; goroutines belong to the requests that
+// need them, and Close waits for those that outlive theirs.
+func New(o Options) (*Proxy, error) {
+	if o.Store == nil {
+		return nil, errors.New("proxy: there is no store")
+	}
+	p := &Proxy{
+		store: o.Store, invalidate: o.Invalidate, trusted: o.Trusted, log: o.Log, access: o.Access, transport: o.Transport,
+		unshared: newUnshared(), resting: newUnshared(), loopID: "surrogate-" + rand.Text()[:12],
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxRefreshes <= 0 {
+		o.MaxRefreshes = 256
+	}
+	p.refreshing = make(chan struct{}, o.MaxRefreshes)
+	p.flights.m = make(map[flightID]*flight)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.counts = newCounts(o.Metrics)
+	if err := p.SetSites(o.Sites); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// SetSites replaces the sites, all of them or, returning an error, none.
+// Requests under way keep the one they have.
+func (p *Proxy) SetSites(sites []Site) error {
+	t, err := p.newSiteTable(sites)
+	if err != nil {
+		return err
+	}
+	if old := p.sites.Swap(t); old != nil {
+		old.closeIdle()
+	}
+	return nil
+}
+
+// Close ends the fetches under way and waits for them. No request may be served
+// any more when it is called.
+func (p *Proxy) Close() error {
+	p.cancel()
+	p.flights.all.Wait()
+	p.sites.Load().closeIdle()
+	return nil
+}
+
+// ServeHTTP answers one request.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o := &outcome{w: w, arrived: time.Now(), method: r.Method}
+	defer p.record(o, r)
+	s := p.sites.Load().find(r.Host)
+	if s == nil {
+		o.refuse(r, http.StatusMisdirectedRequest, "no site is served for this host")
+		return
+	}
+	o.site = s
+	target, ok := targetOf(r)
+	switch {
+	case !ok:
+		o.refuse(r, http.StatusBadRequest, "the request names no path")
+		return
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+		w.Header()["Allow"] = []string{"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
+		o.refuse(r, http.StatusMethodNotAllowed, "this method is not passed on")
+		return
+	case headerHasToken(r.Header["Cdn-Loop"], p.loopID):
+		o.refuse(r, http.StatusLoopDetected, "the request has come by here before")
+		return
+	}
+	q := p.newRequest(s, r, target, o.arrived)
+	o.key = q.key
+	if r.Header["Upgrade"] != nil && headerHasToken(r.Header["Connection"], "upgrade") {
+		o.fwd, o.detail = "bypass", "upgrade"
+		p.pass(o, r, q, nil)
+		return
+	}
+	if fwd, why := q.passes(r); fwd != "" {
+		o.fwd, o.detail = fwd, why
+		p.pass(o, r, q, nil)
+		return
+	}
+	p.lookup(o, r, q)
+}
+
+func (p *Proxy) newRequest(s *site, r *http.Request, target string, now time.Time) *request {
+	q := &request{site: s, client: r.Header, arrived: now, peer: peerOf(r), scheme: "http", host: r.Host}
+	if r.TLS != nil {
+		q.scheme = "https"
+	}
+	if q.trusted = p.isTrusted(q.peer); q.trusted {
+		if v := strings.ToLower(firstOf(r.Header.Get("X-Forwarded-Proto"))); v == "http" || v == "https" {
+			q.scheme = v
+		}
+	}
+	q.key = s.Key.Key(q.scheme, r.Host, target)
+	q.asked = parseAsked(r.Method, r.Header)
+	return q
+}
+
+// maxTurns bounds how often a request looks again because the fetch it waited
+// for was no good to it. The last turn is its own fetch.
+const maxTurns = 4
+
+// lookup answers a GET or HEAD from the store or from a fetch. A client that
+// waited for a fetch and got nothing by it looks again.
+func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
+	var after *flight
+	for turn := 1; ; turn++ {
+		found, err := p.store.Get(r.Context(), q.key, q)
+		if q.storable = err == nil; !q.storable {
+			// Reads fail open: the origin answers, and nothing is stored.
+			q.site.counts.storeErrors.Inc()
+			p.log.Error("could not look up", "url", string(q.key), "error", err)
+			found = store.Found{}
+		}
+		now := time.Now()
+		d := q.site.Policy.decide(&q.asked, &found, now)
+		o.why = d.why
+		switch d.act {
+		case actHit:
+			if earlyRefresh(&found, now, q.site.Early, randFloat()) {
+				p.refresh(q, &found, d)
+			}
+			p.deliverEntry(o, r, q, &found.Entry, d)
+			return
+		case actStale:
+			p.refresh(q, &found, d)
+			p.deliverEntry(o, r, q, &found.Entry, d)
+			return
+		case actRefuse:
+			o.refuse(r, http.StatusGatewayTimeout, "only-if-cached, and it is not in the cache")
+			return
+		case actPass:
+			o.fwd = d.fwd
+			p.pass(o, r, q, nil)
+			return
+		case actFetch, actRevalidate:
+			o.fwd = d.fwd
+			if q.asked.method == http.MethodHead {
+				p.pass(o, r, q, &found)
+				return
+			}
+			if after = p.fill(o, r, q, &found, d, after, turn == maxTurns); after == nil {
+				return
+			}
+		default:
+			panic(fmt.Sprintf("proxy: unknown action %d", d.act))
+		}
+	}
+}
+
+// fill answers from a fetch, this client's own or one it may share. It returns
+// nil when the client was answered or has left; else the flight that was no good
+// to it, and it looks again.
+func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found, d decision, after *flight, last bool) *flight {
+	alone := !q.storable || q.asked.directives.noStore || p.unshared.has(q.key, q.arrived) || last
+	f, rd := p.board(q, found, d, q.flightID(found), after, alone)
+	defer f.leave(rd)
+	patience := time.Duration(0)
+	if !rd.led {
+		patience = q.site.Fill.Wait
+	}
+	a, err := f.await(r.Context(), patience, func(h http.Header) { o.interim(h) })
+	if r.Context().Err() != nil {
+		o.gone = true
+		return nil
+	}
+	o.collapsed = !rd.led
+	switch {
+	case err != nil && d.onError && q.storable:
+		d.act = actStale
+		o.detail = "stale-if-error"
+		p.deliverEntry(o, r, q, &found.Entry, d)
+	case err != nil && (rd.led || last):
+		status, text := describe(err)
+		o.refuse(r, status, text)
+	case err != nil:
+		return f
+	case rd.led || p.shares(q, found, f, a):
+		p.deliverFlight(o, r, q, found, f, rd, a)
+	default:
+		if a.entry != nil {
+			q.vary = a.entry.Vary
+		}
+		return f
+	}
+	return nil
+}
+
+// shares reports whether the answer of a flight that was begun for somebody else
+// may be this client's too.
+func (p *Proxy) shares(q *request, found *store.Found, f *flight, a *answer) bool {
+	switch {
+	case !a.kept:
+		return false
+	case store.PickOf(a.entry.Vary, q) != a.entry.Pick:
+		return false
+	case f.isSpilled():
+		return false
+	case found.Ticket > f.ticket:
+		// A purge has happened since the flight began and before this client
+		// asked. It may not be shown what the purge covers.
+		return p.store.Check(a.entry) == nil
+	}
+	return true
+}
