@@ -88,6 +88,9 @@ func isTable(t reflect.Type) bool {
 func isTables(t reflect.Type) bool { return t.Kind() == reflect.Slice && isTable(t.Elem()) }
 
 func join(path, name string) string {
+	if name == "" {
+		name = `""` // TOML has such keys, we have not
+	}
 	if path == "" {
 		return name
 	}

@@ -291,6 +291,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte("[[site]]\norigins='http://a'\n[[site]]\nhosts='b'\norigins=['http://b']"))
+	f.Add([]byte("'' = 1\n[cache.'']"))
 	f.Add([]byte("[[a.b]]\n[[a.b.c]]\nd.e = [[], [{f = 1}]]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := assemble("fuzz.toml", data, nil, Flags{})
