@@ -1,0 +1,25 @@
+# A static program and the certificates it checks origins with, nothing else:
+# no shell, no root. It stops in order on SIGTERM.
+#
+#   docker build -t surrogate .
+#   docker run -p 8080:8080 -e SURROGATE_ORIGIN=http://app:3000 surrogate
+#
+# The admin API listens on the container's own loopback. To reach it from outside:
+#   -p 8081:8081 -e SURROGATE_ADMIN=:8081 -e SURROGATE_ADMIN_TOKEN=…
+# A file of configuration: -v ./proxy.toml:/proxy.toml:ro -e SURROGATE_CONFIG=/proxy.toml
+# There is no HEALTHCHECK, which would need a program inside: ask /readyz of the admin API.
+
+FROM golang:1.26-bookworm AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w' -o /surrogate ./cmd/surrogate
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /surrogate /surrogate
+USER 65532:65532
+EXPOSE 8080 8081
+ENTRYPOINT ["/surrogate"]
+CMD ["serve"]
