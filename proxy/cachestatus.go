@@ -1,6 +1,10 @@
 package proxy
 
-import "time"
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
 
 // A cacheStatus is this cache's member of a Cache-Status field (RFC 9211).
 type cacheStatus struct {
@@ -11,9 +15,90 @@ type cacheStatus struct {
 	hasTTL    bool
 	stored    bool
 	collapsed bool
-	key       string // only shown when debugging is on: it helps poisoning
-	detail    string
+	key       string // only shown when debugging is on: it helps poisoning (RFC 9211 section 6)
+	detail    string // a token, such as a Reason's name, or any text; "" for none
+}
+
+// addTo adds the member to the right of those of the caches between us and the
+// origin (RFC 9211 section 2).
+func (s cacheStatus) addTo(h http.Header) {
+	h["Cache-Status"] = append(h["Cache-Status"], s.String())
 }
 
 // String renders the member.
-func (s cacheStatus) String() string { return "" }
+func (s cacheStatus) String() string { return string(s.appendTo(make([]byte, 0, 64))) }
+
+// appendTo appends the member to b.
+func (s cacheStatus) appendTo(b []byte) []byte {
+	b = append(b, "surrogate"...)
+	if s.hit && s.fwd == "" { // section 2.1: hit and fwd exclude each other
+		b = append(b, "; hit"...)
+	}
+	if s.fwd != "" {
+		b = append(b, "; fwd="...)
+		b = append(b, s.fwd...)
+		if s.fwdStatus > 0 {
+			b = append(b, "; fwd-status="...)
+			b = strconv.AppendInt(b, int64(s.fwdStatus), 10)
+		}
+	}
+	if s.hasTTL {
+		// Whole seconds, rounded down, so that no ttl is promised that is not
+		// there; negative for how long it is stale.
+		n := int64(s.ttl / time.Second)
+		if s.ttl%time.Second < 0 {
+			n--
+		}
+		b = append(b, "; ttl="...)
+		b = strconv.AppendInt(b, n, 10)
+	}
+	if s.stored {
+		b = append(b, "; stored"...)
+	}
+	if s.collapsed {
+		b = append(b, "; collapsed"...)
+	}
+	if s.key != "" {
+		b = append(b, "; key="...)
+		b = appendQuoted(b, s.key)
+	}
+	if s.detail != "" {
+		b = append(b, "; detail="...)
+		if isSFToken(s.detail) {
+			b = append(b, s.detail...)
+		} else {
+			b = appendQuoted(b, s.detail)
+		}
+	}
+	return b
+}
+
+// isSFToken reports whether s can be written as a token (RFC 9651 section
+// 3.3.4).
+func isSFToken(s string) bool {
+	for i, c := range s {
+		alpha := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '*'
+		if !alpha && (i == 0 || !isToken(c) && c != ':' && c != '/') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// appendQuoted appends s as a string (RFC 9651 section 3.3.3). What a string
+// cannot hold is percent-encoded.
+func appendQuoted(b []byte, s string) []byte {
+	const hex = "0123456789ABCDEF"
+	b = append(b, '"')
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c < ' ' || c > '~':
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
+}
