@@ -127,7 +127,7 @@ func writeNotModified(o *outcome, h http.Header) {
 }
 
 // deliverFlight answers with what a fetch brings, as it arrives.
-func (p *Proxy) deliverFlight(o *outcome, r *http.Request, q *request, found *store.Found, f *flight, rd *reader, a *answer) {
+func (p *Proxy) deliverFlight(o *outcome, r *http.Request, q *request, f *flight, rd *reader, a *answer) {
 	o.fwdStatus, o.stored = a.status, a.kept
 	if !a.kept {
 		o.why = a.why
@@ -136,7 +136,7 @@ func (p *Proxy) deliverFlight(o *outcome, r *http.Request, q *request, found *st
 	case a.whole != nil:
 		p.deliverEntry(o, r, q, a.whole, decision{act: actRevalidate})
 		return
-	case a.live != nil || !a.kept:
+	case !a.kept:
 		if live := f.takeLive(); live != nil {
 			p.deliverLive(o, r, q, live)
 			return

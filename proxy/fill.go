@@ -68,7 +68,7 @@ func (p *Proxy) refresh(q *request, found *store.Found, d decision) {
 	c.asked = parseAsked(http.MethodGet, c.client)
 	d.act = actRevalidate
 	f := newFlight(id, found.Ticket, nil)
-	f.lone = true
+	f.lone, f.ledGone = true, true
 	p.flights.m[id] = f
 	p.fly(f, c, found, d, func() { <-p.refreshing })
 }

@@ -138,14 +138,17 @@ func (p *Proxy) newRequest(s *site, r *http.Request, target string, now time.Tim
 }
 
 // maxTurns bounds how often a request looks again because the fetch it waited
-// for was no good to it. The last turn is its own fetch.
+// for was no good to it.
 const maxTurns = 4
 
 // lookup answers a GET or HEAD from the store or from a fetch. A client that
-// waited for a fetch and got nothing by it looks again.
+// waited for a fetch and got nothing by it looks again: with its own fetch at
+// the last turn where the fetches were answered but not for it, and with an
+// error where they failed, for there is no point in asking a failing origin as
+// often as there are clients.
 func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
-	var after *flight
-	for turn := 1; ; turn++ {
+	var t turn
+	for t.count = 1; ; t.count++ {
 		found, err := p.store.Get(r.Context(), q.key, q)
 		if q.storable = err == nil; !q.storable {
 			// Reads fail open: the origin answers, and nothing is stored.
@@ -180,7 +183,7 @@ func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 				p.pass(o, r, q, &found)
 				return
 			}
-			if after = p.fill(o, r, q, &found, d, after, turn == maxTurns); after == nil {
+			if p.fill(o, r, q, &found, d, &t) {
 				return
 			}
 		default:
@@ -189,12 +192,21 @@ func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 	}
 }
 
+// A turn is one look of a client that may have to look again.
+type turn struct {
+	count  int
+	after  *flight // the flight that was no good to it
+	failed bool    // because it failed, or did not answer
+}
+
+func (t *turn) last() bool { return t.count >= maxTurns }
+
 // fill answers from a fetch, this client's own or one it may share. It returns
-// nil when the client was answered or has left; else the flight that was no good
-// to it, and it looks again.
-func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found, d decision, after *flight, last bool) *flight {
-	alone := !q.storable || q.asked.directives.noStore || p.unshared.has(q.key, q.arrived) || last
-	f, rd := p.board(q, found, d, q.flightID(found), after, alone)
+// true when the client was answered or has left, and false, with t saying why,
+// when it has to look again.
+func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found, d decision, t *turn) bool {
+	alone := !q.storable || q.asked.directives.noStore || p.unshared.has(q.key, q.arrived) || t.last() && !t.failed
+	f, rd := p.board(q, found, d, q.flightID(found), t.after, alone)
 	defer f.leave(rd)
 	patience := time.Duration(0)
 	if !rd.led {
@@ -203,28 +215,32 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 	a, err := f.await(r.Context(), patience, func(h http.Header) { o.interim(h) })
 	if r.Context().Err() != nil {
 		o.gone = true
-		return nil
+		return true
 	}
 	o.collapsed = !rd.led
+	if err == nil && !rd.led && !a.kept && isOriginError(a.status) {
+		err = fmt.Errorf("the origin answered %d", a.status)
+	}
+	t.after, t.failed = f, err != nil
 	switch {
 	case err != nil && d.onError && q.storable:
 		d.act = actStale
 		o.detail = "stale-if-error"
 		p.deliverEntry(o, r, q, &found.Entry, d)
-	case err != nil && (rd.led || last):
+	case err != nil && (rd.led || t.last()):
 		status, text := describe(err)
 		o.refuse(r, status, text)
 	case err != nil:
-		return f
+		return false
 	case rd.led || p.shares(q, found, f, a):
-		p.deliverFlight(o, r, q, found, f, rd, a)
+		p.deliverFlight(o, r, q, f, rd, a)
 	default:
 		if a.entry != nil {
 			q.vary = a.entry.Vary
 		}
-		return f
+		return false
 	}
-	return nil
+	return true
 }
 
 // shares reports whether the answer of a flight that was begun for somebody else
