@@ -102,8 +102,9 @@ var ErrGap = errors.New("purges are missing from the log")
 
 // A PurgedError is an ErrPurged, and says whether the fall has to be passed on.
 type PurgedError struct {
-	Name Name // the name that fell
+	Name Name // the newest fallen among the entry's names
 	Seq  Seq  // when
+	Soft bool // only soft fences are newer than the ticket
 	// Cascade is true when entries that were made from this one's URL stand
 	// although this one falls: it was not yet known to carry Name at the time of
 	// the purge, so the cascade could not reach them. The caller purges
