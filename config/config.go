@@ -124,7 +124,7 @@ type Purge struct {
 	// 202 instead of 200.
 	Wait Duration `toml:"wait" default:"2s"`
 	// Receipts kept for /v1/purges.
-	Keep int `toml:"keep" default:"1000" max:"1000000"`
+	Keep int `toml:"keep" default:"1000" min:"1" max:"1000000"`
 }
 
 // Proxies says what stands in front of surrogate.

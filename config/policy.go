@@ -86,7 +86,7 @@ type Fresh struct {
 	Heuristic bool `toml:"heuristic" default:"true"`
 	// Fraction of that time, up to 1.
 	HeuristicFraction float64 `toml:"heuristic_fraction" default:"0.1" max:"1"`
-	// Longest heuristic life.
+	// Longest heuristic life; 0 for no bound.
 	HeuristicMax Duration `toml:"heuristic_max" default:"24h"`
 	// Longest life of any response; 0 for as long as it says.
 	MaxTTL Duration `toml:"max_ttl" default:"0s"`
@@ -128,16 +128,16 @@ type Fill struct {
 	ResponseTimeout Duration `toml:"response_timeout" default:"30s" min:"1ms"`
 	// Longest that a request waits for another's fetch of the same thing to
 	// bring the head of a response, before it fetches for itself.
-	Wait Duration `toml:"wait" default:"10s"`
+	Wait Duration `toml:"wait" default:"10s" min:"1ms"`
 	// Further attempts, up to 10, after a failed connection, for requests that may
-	// be repeated; with several origins at the next one.
+	// be repeated; with several origins at the next one. 0 for none.
 	Retries int `toml:"retries" default:"1" max:"10"`
 	// Most connections to one origin at a time, beyond which requests queue; 0
 	// for no limit.
 	MaxConns int `toml:"max_conns" default:"0"`
 	// Idle connections kept open to one origin.
-	IdleConns int `toml:"idle_conns" default:"64"`
+	IdleConns int `toml:"idle_conns" default:"64" min:"1"`
 	// How long it is remembered that something could not be stored, so that
 	// requests for it do not wait for each other.
-	UncacheableMemory Duration `toml:"uncacheable_memory" default:"2m"`
+	UncacheableMemory Duration `toml:"uncacheable_memory" default:"2m" min:"1ms"`
 }
