@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -297,7 +298,7 @@ func (p *Proxy) freshened(q *request, ticket store.Seq, old *store.Entry, h http
 	e.Body, e.Trailer, e.Parts, e.Size = old.Body, old.Trailer, old.Parts, old.Size
 	// The 304 re-tags the entry if it speaks of tags at all.
 	if !q.site.speaksOfTags(h) {
-		e.Tags, e.Deps = old.Tags, old.Deps
+		e.Key, e.Tags, e.Deps = old.Key, old.Tags, old.Deps
 		e.Life.Flags |= old.Life.Flags & store.CatchAll
 	}
 	return *e, adm.keep
@@ -360,7 +361,7 @@ func (p *Proxy) put(ctx context.Context, q *request, e *store.Entry) {
 	case errors.As(err, &purged):
 		q.site.counts.notKept(whyPurged)
 		if purged.Cascade && p.invalidate != nil {
-			if err := p.invalidate(context.WithoutCancel(ctx), []store.Name{store.URLName(e.Key)}, "overtaken fetch"); err != nil {
+			if err := p.invalidate(context.WithoutCancel(ctx), store.URLNames(e.Key), "overtaken fetch"); err != nil {
 				p.log.Error("could not pass on a purge", "url", string(e.Key), "error", err)
 			}
 		}
@@ -388,8 +389,15 @@ func (p *Proxy) newEntry(q *request, ticket store.Seq, status int, h http.Header
 			"url", string(q.key), "malformed", slog.AnyValue(names.Bad))
 	}
 	visible, hidden := s.split(h, adm.privateFields)
+	key := q.key
+	if adm.keep {
+		var several bool
+		if key, several = p.searches.learn(q.key, h); several {
+			names.Tags = store.NamesOf(append(slices.Collect(names.Tags.All()), store.SearchName(key))...)
+		}
+	}
 	e := &store.Entry{
-		Key: q.key, Vary: adm.vary, Pick: store.PickOf(adm.vary, q), Alt: store.AltPickFor(adm.vary, q, h["Content-Language"]),
+		Key: key, Vary: adm.vary, Pick: store.PickOf(adm.vary, q), Alt: store.AltPickFor(adm.vary, q, h["Content-Language"]),
 		Status: status, Head: visible, Hidden: hidden, Tags: names.Tags, Deps: names.Deps, Life: life, Ticket: ticket, Cost: cost,
 	}
 	if status == http.StatusPartialContent {

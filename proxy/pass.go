@@ -121,10 +121,10 @@ func isUnsafe(method string) bool {
 // invalidated makes fall what an unsafe request changed.
 func (p *Proxy) invalidated(resp *http.Response, g *passage) error {
 	q := g.q
-	names := []store.Name{store.URLName(q.key)}
+	names := store.URLNames(q.key)
 	for _, f := range []string{"Location", "Content-Location"} {
 		if k, ok := q.sameSite(resp.Header.Get(f)); ok && store.URLName(k) != names[0] {
-			names = append(names, store.URLName(k))
+			names = append(names, store.URLNames(k)...)
 		}
 	}
 	if v := resp.Header["Cache-Group-Invalidation"]; v != nil && q.site.groups {

@@ -29,6 +29,7 @@ type Proxy struct {
 	sites      atomic.Pointer[siteTable]
 	flights    flights
 	unshared   *unshared // keys whose answers are not kept
+	searches   searches
 	resting    *unshared // keys whose refresh failed a moment ago
 	refreshing chan struct{}
 
@@ -132,7 +133,7 @@ func (p *Proxy) newRequest(s *site, r *http.Request, target string, now time.Tim
 			q.scheme = v
 		}
 	}
-	q.key = s.Key.Key(q.scheme, r.Host, target)
+	q.key = p.searches.key(s.Key.Key(q.scheme, r.Host, target))
 	q.asked = parseAsked(r.Method, r.Header)
 	return q
 }

@@ -29,6 +29,7 @@ const (
 	hostMark   = " host "
 	prefixMark = " prefix "
 	groupMark  = " group "
+	searchMark = " search "
 )
 
 // URLName is the implicit name of everything stored for a key's URL: host,
@@ -46,6 +47,17 @@ func PrefixName(prefix string) Name { return Name(prefixMark + prefix) }
 // GroupName is a cache group (RFC 9875), which is scoped to the origin, scheme
 // and authority, of the response that names it.
 func GroupName(origin, group string) Name { return Name(groupMark + origin + " " + group) }
+
+// SearchName is carried by entries that stand for several queries of their path
+// (No-Vary-Search). Whoever purges one URL of the path raises a fence on it too,
+// because he cannot know which of them stands for it.
+func SearchName(k Key) Name {
+	path, _, _ := strings.Cut(k.URL(), "?")
+	return Name(searchMark + path)
+}
+
+// URLNames are the names to purge for a URL.
+func URLNames(k Key) []Name { return []Name{URLName(k), SearchName(k)} }
 
 // URL returns the URL of a URL name, in the form Key.URL has it.
 func (n Name) URL() (string, bool) { return strings.CutPrefix(string(n), urlMark) }
