@@ -89,6 +89,7 @@ func (p *Proxy) fly(f *flight, q *request, found *store.Found, d decision, after
 	p.flights.all.Go(func() {
 		p.run(ctx, f, q, &in, d)
 		p.land(f)
+		f.over()
 		if after != nil {
 			after()
 		}

@@ -39,6 +39,7 @@ type flight struct {
 	clients map[*reader]struct{}
 	lone    bool // goes on without clients: a background refresh, or it is to be stored
 	ledGone bool // the client it was begun for has left
+	taken   bool // that client took the live response
 }
 
 // An answer is how a flight's fetch was answered.
@@ -88,6 +89,9 @@ func (f *flight) leave(rd *reader) {
 		f.ledGone = true
 		if f.ans != nil && f.ans.live != nil {
 			f.closeLive()
+		}
+		if f.taken {
+			f.cancel(context.Canceled)
 		}
 	}
 	if len(f.clients) == 0 && !f.lone && !f.done {
@@ -145,7 +149,18 @@ func (f *flight) takeLive() *http.Response {
 	defer f.mu.Unlock()
 	live := f.ans.live
 	f.ans.live = nil
+	f.taken = live != nil
 	return live
+}
+
+// over frees what the fetch's context holds, unless its response is still to be
+// read by the client it was for: then leave does.
+func (f *flight) over() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ans == nil || f.ans.kept || f.ans.whole != nil {
+		f.cancel(context.Canceled)
+	}
 }
 
 // next returns content from where rd is, as much as there is; nil at the end.
