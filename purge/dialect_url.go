@@ -100,11 +100,11 @@ func (p *Purger) hostsFor(host string) (hosts []string, note string) {
 			continue
 		}
 		hosts = append(hosts, site)
-		if err == nil && port != "" {
-			hosts = append(hosts, net.JoinHostPort(strings.Trim(site, "[]"), port))
+		if _, _, serr := net.SplitHostPort(site); serr != nil && err == nil && port != "" {
+			hosts = append(hosts, site+":"+port)
 		}
 	}
-	slices.Sort(hosts[1:])
+	slices.Sort(hosts)
 	hosts = slices.Compact(hosts)
 	if open {
 		note = "purged for " + strings.Join(hosts[:min(len(hosts), 10)], ", ") +

@@ -1,0 +1,104 @@
+package purge_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"surrogate/purge"
+	"surrogate/store"
+	"surrogate/store/memstore"
+)
+
+// BenchmarkPurgeHTTP is a purge of one tag that covers every object, from
+// request to answer over a kept-alive connection on loopback. The first purge
+// has all of them to cover, the others find them fallen; both cost the same,
+// because a purge does not look at them. The first is reported apart, and so is
+// the slowest.
+func BenchmarkPurgeHTTP(b *testing.B) {
+	for _, n := range []int{1_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("objects=%d", n), func(b *testing.B) {
+			if n == 1_000_000 && testing.Short() {
+				b.Skip("a million objects need 1 GB")
+			}
+			s := memstore.New(memstore.Options{MaxBytes: 4 << 30})
+			defer s.Close()
+			fillStore(b, s, n)
+			r := mux.NewRouter()
+			purge.New(purge.Options{Store: s}).Mount(r)
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			srv := &http.Server{Handler: r}
+			go func() { _ = srv.Serve(l) }()
+			defer srv.Close()
+			client := &http.Client{}
+			ask := func(body string) time.Duration {
+				began := time.Now()
+				resp, err := client.Post("http://"+l.Addr().String()+"/v1/purge", "application/json", strings.NewReader(body))
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, err = io.Copy(io.Discard, resp.Body)
+				if err != nil || resp.Body.Close() != nil || resp.StatusCode != 200 {
+					b.Fatal(resp.Status, err)
+				}
+				return time.Since(began)
+			}
+			ask(`{"tags":["warm-up"]}`) // opens the connection
+			first := ask(`{"tags":["all"]}`)
+			slowest := first
+			for b.Loop() {
+				slowest = max(slowest, ask(`{"tags":["all"]}`))
+			}
+			b.ReportMetric(float64(first.Microseconds()), "µs/first")
+			b.ReportMetric(float64(slowest.Microseconds()), "µs/slowest")
+		})
+	}
+}
+
+func fillStore(b *testing.B, s store.Store, n int) {
+	b.Helper()
+	body := make([]byte, 64)
+	life := store.Life{Born: time.Now(), TTL: time.Hour}
+	for i := range n {
+		e := &store.Entry{
+			Key: store.Key(fmt.Sprintf("http://shop/product/%d", i)), Status: 200, Body: body, Life: life,
+			Tags: store.NamesOf("all", store.Name(fmt.Sprintf("product:%d", i)), store.Name(fmt.Sprintf("category:%d", i%1000))),
+		}
+		if err := s.Put(context.Background(), e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPurge is the same without the way there and back, with and without
+// a cascade of the depth that a shop has.
+func BenchmarkPurge(b *testing.B) {
+	for _, c := range []struct{ name, tag string }{{"alone", "category:1"}, {"cascade", "product:1"}} {
+		b.Run(c.name, func(b *testing.B) {
+			s := memstore.New(memstore.Options{MaxBytes: 1 << 30})
+			defer s.Close()
+			fillStore(b, s, 10_000)
+			for _, page := range []struct{ key, deps string }{
+				{"http://shop/category/1", "product:1"}, {"http://shop/", "/category/1"}, {"http://shop/sitemap", "/ /category/1"},
+			} {
+				put(b, s, page.key, "", page.deps)
+			}
+			p := purge.New(purge.Options{Store: s})
+			for b.Loop() {
+				if _, err := p.PurgeTags(b.Context(), c.tag); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
