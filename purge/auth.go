@@ -74,10 +74,11 @@ func forwarded(h http.Header) bool {
 // letIn says whether r may purge on the public listener. See the package
 // comment.
 func (p *Purger) letIn(r *http.Request) bool {
-	if p.tokens.hasToken(r) {
+	a := p.access.Load()
+	if a.tokens.hasToken(r) {
 		return true
 	}
-	if !p.o.ACLForwarded && forwarded(r.Header) {
+	if !a.forwarded && forwarded(r.Header) {
 		return false
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -85,7 +86,7 @@ func (p *Purger) letIn(r *http.Request) bool {
 		return false
 	}
 	addr := peer.Addr().Unmap().WithZone("")
-	for _, n := range p.o.ACL {
+	for _, n := range a.acl {
 		if n.Contains(addr) {
 			return true
 		}

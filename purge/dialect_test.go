@@ -169,17 +169,18 @@ func TestDialects(t *testing.T) {
 func wire(lines string) string {
 	var b strings.Builder
 	depth := 0
-	for i, c := range lines {
-		switch {
-		case c == '(':
+	for i := range len(lines) {
+		c := lines[i]
+		switch c {
+		case '(':
 			depth++
-		case c == ')':
+		case ')':
 			depth--
 		}
-		if c == '|' && depth == 0 && !(i > 0 && lines[i-1] == ')' && lines[i+1] == '(') {
+		if c == '|' && depth == 0 && !(lines[i-1] == ')' && lines[i+1] == '(') {
 			b.WriteString("\r\n")
 		} else {
-			b.WriteRune(c)
+			b.WriteByte(c)
 		}
 	}
 	s := b.String()

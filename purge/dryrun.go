@@ -34,7 +34,7 @@ func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 	}
 	seen := make(map[store.Key]struct{})
 	for _, n := range names {
-		cnt, err := p.count(ctx, n)
+		cnt, err := p.exact(ctx, n)
 		if err != nil {
 			p.counts.failed(err)
 			return Receipt{}, err
@@ -47,7 +47,7 @@ func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 		if cnt.Entries == 0 || len(r.Sample) == sampleSize {
 			continue
 		}
-		es, err := p.members(ctx, n, sampleSize)
+		es, _, err := p.store.List(ctx, n, "", sampleSize)
 		if err != nil {
 			p.counts.failed(err)
 			return Receipt{}, err
@@ -61,4 +61,27 @@ func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 	}
 	r.TookMS = milliseconds(time.Since(began))
 	return r, nil
+}
+
+// exact is count, but walks over what begins with a prefix: a dry run may take
+// its time.
+func (p *Purger) exact(ctx context.Context, name store.Name) (store.Count, error) {
+	if _, ok := name.Prefix(); !ok {
+		return p.count(ctx, name)
+	}
+	var c store.Count
+	for cursor := ""; ; {
+		es, next, err := p.store.List(ctx, name, cursor, pageSize)
+		if err != nil {
+			return c, err
+		}
+		c.Entries += len(es)
+		for i := range es {
+			c.Bytes += p.bodySize(ctx, &es[i])
+		}
+		if next == "" {
+			return c, nil
+		}
+		cursor = next
+	}
 }

@@ -26,7 +26,7 @@ func objectOf(e *store.Entry, now time.Time) object {
 	o := object{
 		Key: e.Key, Vary: e.Vary, Status: e.Status,
 		Age: int64(now.Sub(e.Life.Born).Seconds()), TTL: int64(e.Life.Expires().Sub(now).Seconds()),
-		Bytes: bodySize(e), Tags: []string{},
+		Tags: []string{},
 	}
 	for n := range e.Tags.All() {
 		o.Tags = append(o.Tags, n.String())
@@ -37,17 +37,24 @@ func objectOf(e *store.Entry, now time.Time) object {
 	return o
 }
 
-// bodySize is the size of the body, which lists leave out.
-func bodySize(e *store.Entry) int64 {
+// bodySize is the size of the body, which lists leave out: as its head says, or
+// else what the URL holds in all.
+func (p *Purger) bodySize(ctx context.Context, e *store.Entry) int64 {
+	var n int64
+	for _, part := range e.Parts {
+		n += part.Len
+	}
 	if !e.Complete() {
-		var n int64
-		for _, part := range e.Parts {
-			n += part.Len
-		}
 		return n
 	}
-	n, _ := strconv.ParseInt(e.Head.Get("Content-Length"), 10, 64)
-	return n
+	if n, err := strconv.ParseInt(e.Head.Get("Content-Length"), 10, 64); err == nil {
+		return n
+	}
+	c, err := p.store.Count(ctx, store.URLName(e.Key))
+	if err != nil {
+		return 0
+	}
+	return c.Bytes
 }
 
 // A page of objects.
@@ -83,7 +90,9 @@ func (p *Purger) list(w http.ResponseWriter, r *http.Request, name store.Name, o
 	now := time.Now()
 	for i := range es {
 		if keep(&es[i]) {
-			out.Objects = append(out.Objects, objectOf(&es[i], now))
+			o := objectOf(&es[i], now)
+			o.Bytes = p.bodySize(r.Context(), &es[i])
+			out.Objects = append(out.Objects, o)
 		}
 	}
 	out.Cursor = cursor
@@ -152,14 +161,12 @@ func (p *Purger) serveObjects(w http.ResponseWriter, r *http.Request) {
 	p.list(w, r, names[0], page{}, everyEntry)
 }
 
-// count is store.Count, and for a prefix, which no index counts, a walk over
-// its host.
+// count is store.Count. What begins with a prefix no index counts: it is at
+// most what its host has.
 func (p *Purger) count(ctx context.Context, name store.Name) (store.Count, error) {
+	if prefix, ok := name.Prefix(); ok {
+		host, _, _ := strings.Cut(prefix, "/")
+		name = store.HostName(host)
+	}
 	return p.store.Count(ctx, name)
-}
-
-// members returns up to limit entries that carry name.
-func (p *Purger) members(ctx context.Context, name store.Name, limit int) ([]store.Entry, error) {
-	es, _, err := p.store.List(ctx, name, "", limit)
-	return es, err
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -66,7 +67,7 @@ type Purger struct {
 	journal *journal
 	queue   *queue
 	counts  *counts
-	tokens  tokens
+	access  atomic.Pointer[access]
 	admin   tokens
 }
 
@@ -87,9 +88,9 @@ func New(o Options) *Purger {
 		log:     o.Log,
 		journal: newJournal(o.Keep),
 		queue:   newQueue(),
-		tokens:  newTokens(o.Tokens...),
 		admin:   newTokens(o.AdminToken),
 	}
+	p.SetAccess(Access{o.ACL, o.ACLForwarded, o.Tokens})
 	p.counts = newCounts(o.Metrics, p.queue.waiting)
 	return p
 }
