@@ -126,6 +126,15 @@ func (t *siteTable) find(host string) *site {
 	}
 }
 
+// Rules are the key rules of the site that a host belongs to, nil when no site
+// does.
+func (p *Proxy) Rules(host string) *store.KeyRules {
+	if s := p.sites.Load().find(host); s != nil {
+		return &s.Key
+	}
+	return nil
+}
+
 // closeIdle closes the connections that the sites' origins keep.
 func (t *siteTable) closeIdle() {
 	for _, s := range t.all {
