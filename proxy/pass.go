@@ -17,11 +17,11 @@ import (
 // A passage is one request that is passed to the origin as it is, and what its
 // response may do to the store.
 type passage struct {
-	q     *request
-	o     *outcome
-	found *store.Found // for a HEAD: what it may freshen
-	sent  time.Time
-	seq   store.Seq // the ticket of an unsafe request, valid if storable
+	q      *request
+	o      *outcome
+	found  *store.Found // for a HEAD: what it may freshen
+	sent   time.Time
+	ticket store.Seq // of a POST, valid if the request is storable
 }
 
 type passageKey struct{}
@@ -32,7 +32,7 @@ func (p *Proxy) pass(o *outcome, r *http.Request, q *request, found *store.Found
 	g := &passage{q: q, o: o, found: found, sent: time.Now()}
 	if r.Method == http.MethodPost {
 		if f, err := p.store.Get(r.Context(), q.key, q); err == nil {
-			g.seq, q.storable = f.Ticket, true
+			g.ticket, q.storable = f.Ticket, true
 		}
 	}
 	q.site.passer.ServeHTTP(o.writer(), r.WithContext(context.WithValue(r.Context(), passageKey{}, g)))
@@ -94,7 +94,7 @@ func (p *Proxy) passed(resp *http.Response) error {
 		return nil
 	case isUnsafe(resp.Request.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400:
 		cleanResponse(resp.Header, received)
-		if err := p.invalidated(resp, g); err != nil {
+		if err := p.invalidated(resp, g, received); err != nil {
 			return err
 		}
 	case g.found != nil && g.found.Hit && resp.StatusCode == http.StatusOK:
@@ -119,7 +119,7 @@ func isUnsafe(method string) bool {
 }
 
 // invalidated makes fall what an unsafe request changed.
-func (p *Proxy) invalidated(resp *http.Response, g *passage) error {
+func (p *Proxy) invalidated(resp *http.Response, g *passage, received time.Time) error {
 	q := g.q
 	names := store.URLNames(q.key)
 	for _, f := range []string{"Location", "Content-Location"} {
@@ -137,6 +137,7 @@ func (p *Proxy) invalidated(resp *http.Response, g *passage) error {
 		return nil
 	}
 	ctx := context.WithoutCancel(resp.Request.Context())
+	posted := p.admitPosted(ctx, resp, g, received)
 	if err := p.invalidate(ctx, names, resp.Request.Method+" "+string(q.key)); err != nil {
 		// The change was made, so the client must hear of it. What is stored
 		// may be old until it expires, and the operator must know.
@@ -144,31 +145,48 @@ func (p *Proxy) invalidated(resp *http.Response, g *passage) error {
 		q.site.counts.storeErrors.Inc()
 		return nil
 	}
-	if resp.Request.Method == http.MethodPost && q.storable && resp.StatusCode == http.StatusOK && answersGet(q.key, &q.site.Key, resp.Header) {
-		p.keepPosted(resp, g)
+	if posted != nil {
+		p.keepPosted(ctx, resp, g, posted)
 	}
 	return nil
 }
 
-// keepPosted stores the response to a POST that says it is what a GET would
-// return. Its own purge came first; the ticket it is stored with is the one in
-// force after that purge, provided that no other purge came between the request
-// and it: any other may have been about what the origin made the response from.
-func (p *Proxy) keepPosted(resp *http.Response, g *passage) {
+// admitPosted returns the entry that the response to a POST is kept as, if it
+// says that it is what a GET would return and no purge has covered it since the
+// request was sent. Its ticket is that of now, before the POST's own purge.
+func (p *Proxy) admitPosted(ctx context.Context, resp *http.Response, g *passage, received time.Time) *store.Entry {
+	if resp.Request.Method != http.MethodPost || !g.q.storable || resp.StatusCode != http.StatusOK || !answersGet(g.q.key, &g.q.site.Key, resp.Header) {
+		return nil
+	}
 	q := g.q.forFill()
-	now, err := p.store.Get(resp.Request.Context(), q.key, q)
-	if err != nil || now.Ticket != g.seq+1 {
-		return
+	now, err := p.store.Get(ctx, q.key, q)
+	if err != nil {
+		return nil
 	}
-	a := parseAsked(http.MethodPost, q.client)
-	adm := q.site.Policy.admit(&a, resp.StatusCode, resp.Header, g.sent, time.Now(), rand.Float64())
+	adm := q.site.Policy.admit(&q.asked, resp.StatusCode, resp.Header, g.sent, received, rand.Float64())
 	if !adm.keep || resp.ContentLength > q.site.MaxObject {
+		return nil
+	}
+	e := p.newEntry(q, g.ticket, resp.StatusCode, resp.Header, adm, received.Sub(g.sent))
+	if p.store.Check(e) != nil {
+		return nil
+	}
+	e.Ticket = now.Ticket
+	return e
+}
+
+// keepPosted stores the response to a POST, whose own purge has just been made.
+// The entry is given the ticket that came with that purge, provided that no
+// other purge came in between: it might have been about this response.
+func (p *Proxy) keepPosted(ctx context.Context, resp *http.Response, g *passage, e *store.Entry) {
+	now, err := p.store.Get(ctx, e.Key, g.q)
+	if err != nil || now.Ticket != e.Ticket+1 {
 		return
 	}
-	e := p.newEntry(q, now.Ticket, resp.StatusCode, resp.Header, adm, time.Since(g.sent))
-	resp.Body = &keeping{ReadCloser: resp.Body, limit: q.site.MaxObject, done: func(body []byte) {
+	e.Ticket = now.Ticket
+	resp.Body = &keeping{ReadCloser: resp.Body, limit: g.q.site.MaxObject, done: func(body []byte) {
 		e.Body = body
-		p.put(context.WithoutCancel(resp.Request.Context()), q, e)
+		p.put(ctx, g.q, e)
 	}}
 	g.o.stored = true
 }
