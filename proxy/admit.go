@@ -52,7 +52,7 @@ func (p *Policy) admit(a *asked, status int, h http.Header, sent, received time.
 		}
 	}
 	p.limit(&life, sent, received, rnd)
-	if !useful(&life, h) {
+	if !useful(&life, h, received) {
 		if d.invalid {
 			return admission{why: whyInvalid}
 		}
@@ -242,6 +242,9 @@ func (p *Policy) limit(life *store.Life, sent, received time.Time, rnd float64) 
 	if p.MaxTTL > 0 {
 		life.TTL = min(life.TTL, initialAge+p.MaxTTL)
 	}
+	if late := initialAge - life.TTL; late > 0 && life.Keep > 0 {
+		life.Keep += late // kept from its arrival, where it arrives stale
+	}
 	// Nothing outlives maxLife from when the fetch began: that is when the
 	// entry's ticket is from, and how long fences are remembered.
 	whole := max(0, sent.Add(p.maxLife()).Sub(life.Born))
@@ -256,10 +259,15 @@ func (p *Policy) limit(life *store.Life, sent, received time.Time, rnd float64) 
 
 // useful reports whether anything can ever be done with a response stored with
 // that life: shown fresh or stale, or revalidated.
-func useful(life *store.Life, h http.Header) bool {
-	if hasValidator(h) {
-		return life.TTL > 0 || life.Keep > 0 || life.WhileRevalidate > 0 || life.IfError > 0
+func useful(life *store.Life, h http.Header, received time.Time) bool {
+	if !life.Ends().After(received) {
+		return false
 	}
+	if hasValidator(h) {
+		return true
+	}
+	// Without one, what was never fresh is not worth keeping for the rare client
+	// whose max-stale would have it.
 	return !life.Flags.Has(store.NoCache) && (life.TTL > 0 || life.WhileRevalidate > 0 || life.IfError > 0)
 }
 

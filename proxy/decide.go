@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -213,8 +212,9 @@ func covers(e *store.Entry, h http.Header) bool {
 		return false
 	}
 	ranges, ok, satisfiable := parseRange(h["Range"][0], e.Size)
-	return ok && satisfiable && !slices.ContainsFunc(ranges, func(r byteRange) bool {
-		_, held := slicePart(e, r)
-		return !held
-	})
+	if !ok || !satisfiable || len(ranges) != 1 { // several are the origin's to answer
+		return false
+	}
+	_, held := slicePart(e, ranges[0])
+	return held
 }
