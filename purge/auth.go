@@ -78,7 +78,7 @@ func (p *Purger) letIn(r *http.Request) bool {
 	if a.tokens.hasToken(r) {
 		return true
 	}
-	if !a.forwarded && forwarded(r.Header) {
+	if !a.forwarded && forwarded(r.Header) || fromBrowser(r.Header) {
 		return false
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -130,6 +130,8 @@ func (ts tokens) guard(next http.Handler, denied func()) http.Handler {
 	})
 }
 
+// fromBrowser reports whether a page in a browser sent a request. An address
+// does not let those in: the page is anybody's.
 func fromBrowser(h http.Header) bool {
 	return h.Get("Origin") != "" || h.Get("Sec-Fetch-Site") != ""
 }

@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -79,7 +80,7 @@ func (p *Purger) dialect(w http.ResponseWriter, r *http.Request) {
 		var receipt Receipt
 		receipt, err = p.purge(context.WithoutCancel(r.Context()), requests[i], ByPublic)
 		if err != nil && i > 0 {
-			err = errors.Join(ErrPartial, err)
+			err = fmt.Errorf("%w: the first of two: %w", ErrPartial, err)
 		}
 		out.ID = receipt.ID
 		out.Invalidated += receipt.Entries

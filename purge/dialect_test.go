@@ -278,6 +278,8 @@ func TestWhoIsNotLetInGets405AndIsNotProxied(t *testing.T) {
 		{"127.0.0.1:1234", []string{"Forwarded", "for=192.0.2.1"}},
 		{"[::1]:1234", []string{"X-Real-IP", "192.0.2.1"}},
 		{"127.0.0.1:1234", []string{"X-Forwarded-For", ""}},
+		{"127.0.0.1:1234", []string{"Origin", "http://shop"}},
+		{"127.0.0.1:1234", []string{"Sec-Fetch-Site", "same-origin"}},
 		{"@", nil},
 		{"192.0.2.1:1234", []string{"Authorization", "Bearer s3cr3"}},
 		{"192.0.2.1:1234", []string{"X-Purge-Token", ""}},

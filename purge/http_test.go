@@ -217,12 +217,10 @@ type objects struct {
 	Entries int
 	Cascade []string
 	Objects []struct {
-		Key         string
-		Status      int
-		Bytes       int64
-		Age, TTL    int64
-		Tags, Deps  []string
-		Unspecified any `json:"-"`
+		Key             string
+		Status          int
+		Bytes, Age, TTL int64
+		Tags, Deps      []string
 	}
 	Cursor string
 }

@@ -127,8 +127,8 @@ func (p *Purger) serveDeps(w http.ResponseWriter, r *http.Request, s string) {
 	c := newCascade(p.store, p.o.MaxExpand, []store.Name{name})
 	found, err := c.walk(r.Context(), []store.Name{name})
 	if err != nil {
-		status, detail := failure(err)
-		writeProblem(w, status, detail, nil)
+		status, _ := failure(err)
+		writeProblem(w, status, err.Error(), nil)
 		return
 	}
 	var out page

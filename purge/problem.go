@@ -18,9 +18,10 @@ var (
 	// ErrConflict refuses a purge whose id another, different purge had. Nothing
 	// was purged.
 	ErrConflict = errors.New("another purge had this id")
-	// ErrPartial says that what was asked for has fallen, but that not everything
-	// made from it may have.
-	ErrPartial = errors.New("purged, but perhaps not all that depends on it")
+	// ErrPartial says that a purge began and could not be finished: part of what
+	// was asked for, or of what was made from it, may not have fallen. Repeating
+	// the purge is safe.
+	ErrPartial = errors.New("purged in part")
 )
 
 // A Problem is one thing that is wrong with a request.

@@ -216,6 +216,13 @@ func (j *journal) find(id string, seq store.Seq) (Receipt, bool) {
 	return Receipt{}, false
 }
 
+// read returns a record's receipt as it is now.
+func (j *journal) read(rec *record) Receipt {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return rec.receipt
+}
+
 // page returns up to limit receipts below before (0: from the newest), newest
 // first, of one source or of all ("").
 func (j *journal) page(before store.Seq, limit int, via Source) []Receipt {

@@ -18,7 +18,7 @@ type Request struct {
 	Soft       bool          // make stale instead of killing
 	DryRun     bool          // tell what would fall, change nothing
 	Rewarm     int           // how many of the fallen keys to fetch again, the hottest first
-	Wait       time.Duration // longest to wait for other nodes; 0 for the default
+	Wait       time.Duration // longest to wait for other nodes, where the store has any; 0 for the default
 	ID         string        // idempotency key: the same again returns the first receipt; empty for none
 	Why        string        // for the log
 	By         string        // who asks, for the log; not part of the JSON form

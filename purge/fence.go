@@ -1,0 +1,183 @@
+package purge
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"surrogate/store"
+)
+
+// A job is a purge that has been understood.
+type job struct {
+	names        []store.Name // what falls before any cascade, each once
+	asked        []string     // the same in the client's words
+	soft         bool
+	id           string // the client's; empty for none
+	sameByID     bool   // the id alone tells a repetition, whatever it asks for now
+	by, why      string
+	rewarm       int
+	via          Source
+	notes        []string
+	askedMore    int
+	expanded     []string
+	expandedMore int
+}
+
+// print identifies what a job asks for.
+func (j *job) print() [32]byte {
+	h := sha256.New()
+	names := slices.Clone(j.names)
+	slices.Sort(names)
+	for _, n := range names {
+		fmt.Fprintf(h, "%d %s", len(n), n)
+	}
+	fmt.Fprintf(h, "soft %t rewarm %d", j.soft, j.rewarm)
+	return [32]byte(h.Sum(nil))
+}
+
+// raise does a job, once for each id.
+func (p *Purger) raise(ctx context.Context, j job) (Receipt, error) {
+	if j.id == "" {
+		j.id = newID()
+		return p.fence(ctx, j, newRecord([32]byte{}))
+	}
+	rec, first, err := p.journal.begin(ctx, j.id, j.print(), j.sameByID)
+	if err != nil {
+		p.counts.failed(err)
+		return Receipt{}, err
+	}
+	if first != nil {
+		return *first, nil
+	}
+	r, err := p.fence(ctx, j, rec)
+	p.journal.end(j.id, rec, err)
+	return r, err
+}
+
+// secondWalk bounds the part of a purge after its first fence. It goes on even
+// when its client has gone: what was begun is finished.
+const secondWalk = 30 * time.Second
+
+// fence is the purge itself; see the package comment for why in this order.
+func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error) {
+	began := time.Now()
+	all := slices.Contains(j.names, store.AllName)
+	c := newCascade(p.store, p.o.MaxExpand, j.names)
+	if !all {
+		if _, err := c.walk(ctx, j.names); err != nil {
+			return p.refused(j, err)
+		}
+	}
+	j.asked, j.askedMore = listed(j.asked)
+	names := slices.Concat(j.names, c.found)
+	ev, err := p.store.Purge(ctx, j.purge(names))
+	if err != nil {
+		return p.refused(j, err)
+	}
+	events := []store.Event{ev}
+	if !all {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), secondWalk)
+		defer cancel()
+		for {
+			fresh, werr := c.walk(ctx, names)
+			if werr == nil && len(fresh) == 0 {
+				break
+			}
+			if werr == nil {
+				ev, werr = p.store.Purge(ctx, j.purge(slices.Clone(fresh)))
+			}
+			if werr != nil {
+				err = fmt.Errorf("%w: %w", ErrPartial, werr)
+				j.notes = append(slices.Clip(j.notes), err.Error())
+				break
+			}
+			events = append(events, ev)
+			names = append(names, fresh...)
+		}
+	}
+	took := time.Since(began)
+	p.expandedOf(&j, names)
+	p.file(ctx, j, rec, names, events, took, err == nil)
+	if err != nil {
+		p.counts.failed(err)
+		p.log.Error("purge incomplete", "id", j.id, "by", j.by, "asked", capped(j.asked), "err", err)
+		return Receipt{}, err
+	}
+	p.counts.done(j.via, j.soft, len(names), took.Seconds())
+	return p.journal.read(rec), nil
+}
+
+func (p *Purger) refused(j job, err error) (Receipt, error) {
+	p.counts.failed(err)
+	p.log.Error("purge failed, nothing was purged", "id", j.id, "via", j.via, "by", j.by, "asked", capped(j.asked), "err", err)
+	return Receipt{}, err
+}
+
+func (j *job) purge(names []store.Name) store.Purge {
+	return store.Purge{Names: names, Asked: j.asked, Soft: j.soft, ID: j.id, By: j.by, Why: j.why}
+}
+
+// expandedOf lists the names beyond those asked for.
+func (p *Purger) expandedOf(j *job, names []store.Name) {
+	extra := names[len(j.names):]
+	words := make([]string, 0, min(len(extra), maxListed))
+	for _, n := range extra[:min(len(extra), maxListed)] {
+		words = append(words, n.String())
+	}
+	words, cut := listed(words)
+	j.expanded, j.expandedMore = words, cut+len(extra)-min(len(extra), maxListed)
+}
+
+// file makes the receipt, counts, queues the sweep and logs.
+func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Name, events []store.Event, took time.Duration, whole bool) {
+	last := events[len(events)-1]
+	r := Receipt{
+		ID: j.id, Seq: last.Seq, State: Fenced, Mode: modeOf(j.soft),
+		Asked: j.asked, AskedMore: j.askedMore, Expanded: j.expanded, ExpandedMore: j.expandedMore,
+		Nodes: map[string]store.Seq{p.o.Node: last.Seq}, Complete: whole,
+		TookMS: milliseconds(took), At: last.At, Via: j.via, By: j.by, Why: j.why, Rewarm: j.rewarm, Notes: j.notes,
+	}
+	for _, n := range names {
+		c, err := p.count(ctx, n)
+		if err != nil {
+			// The purge stands; only its first estimate is missing.
+			p.log.Warn("purge: counting failed", "id", j.id, "err", err)
+			break
+		}
+		r.Entries += c.Entries
+		r.Bytes += c.Bytes
+	}
+	rec.receipt, rec.left = r, len(events)
+	p.journal.add(rec, whole)
+	for _, ev := range events {
+		if !p.queue.push(sweep{ev, rec}) {
+			p.counts.sweepsSkipped.Inc()
+			p.journal.note(rec, "not swept, because too many sweeps were waiting: entries stays an estimate")
+		}
+	}
+	level := slog.LevelInfo
+	if j.via == ByTraffic {
+		level = slog.LevelDebug // as many as there are POSTs
+	}
+	p.log.Log(ctx, level, "purge", "seq", r.Seq, "id", r.ID, "via", r.Via, "by", r.By, "mode", r.Mode,
+		"asked", capped(r.Asked), "names", len(names), "entries", r.Entries, "took", took, "why", r.Why)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// capped is as much of what was asked as goes into a log line.
+func capped(asked []string) []string {
+	out := make([]string, 0, 10)
+	for _, s := range asked[:min(len(asked), 10)] {
+		if len(s) > 200 {
+			s = strings.ToValidUTF8(s[:200], "") + "…"
+		}
+		out = append(out, s)
+	}
+	return out
+}
