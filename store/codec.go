@@ -26,8 +26,11 @@ func (e *Entry) AppendMeta(b []byte) []byte {
 		b = binary.AppendVarint(b, int64(d))
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Body)))
-	b = binary.AppendUvarint(b, uint64(len(e.Parts)))
-	if e.Parts != nil {
+	if e.Parts == nil {
+		b = append(b, 0)
+	} else {
+		// One more, because an entry of no parts yet is not a complete one.
+		b = binary.AppendUvarint(b, uint64(len(e.Parts))+1)
 		b = binary.AppendVarint(b, e.Size)
 		for _, p := range e.Parts {
 			b = binary.AppendVarint(b, p.From)
@@ -59,7 +62,7 @@ func DecodeMeta(b []byte) (e Entry, body int, rest []byte, err error) {
 	}
 	body = int(d.uvarint())
 	if n := d.uvarint(); n > 0 {
-		if n > uint64(len(d.b))/2 {
+		if n--; n > uint64(len(d.b))/2 {
 			return Entry{}, 0, nil, fmt.Errorf("%w: parts", ErrCodec)
 		}
 		e.Size = d.varint()

@@ -30,6 +30,12 @@ type Entry struct {
 	Cost    time.Duration // how long the origin took, for refreshing early
 }
 
+// Bytes is what the entry holds of the response: head, hidden fields, content and trailer.
+// Counts and what was swept are told in it, whatever a store needs on top.
+func (e *Entry) Bytes() int64 {
+	return int64(len(e.Head) + len(e.Hidden) + len(e.Body) + len(e.Trailer))
+}
+
 // A Part is a contiguous piece of a representation: Len bytes from From.
 type Part struct{ From, Len int64 }
 

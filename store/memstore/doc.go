@@ -1,0 +1,49 @@
+// Package memstore keeps entries in this process's memory, bounded by bytes.
+//
+// # Where things are
+//
+//	memstore.go  the Store, Get, Purge, Count
+//	put.go       Put and the changes it makes
+//	record.go    an entry as it is held: one allocation
+//	slab.go      records and names by number
+//	table.go     numbers by hash
+//	fence.go     the sequence, the fences, what has become of a ticket
+//	log.go       the purge log and those who follow it
+//	index.go     who carries a name, and walks over that
+//	deps.go      which URLs fall with a name because somebody depends on them
+//	fallen.go    which URLs fell lately, for those that arrive too late to be told
+//	evict.go     who goes when there is no room
+//	sweep.go     reclaiming what a purge killed
+//	list.go      listing what carries a name
+//	run.go       letting things die at the end of their lives
+//	garbage.go   the garbage collector's allowance
+//
+// # Locks
+//
+// In the order in which they are taken:
+//
+//	Store.mu     index, queues, and every change of records, shards and graph.
+//	             Held in batches; Get and Purge never take it.
+//	shard.mu     one in 64 keys. Get holds it for reading, and for nothing slow.
+//	fences.mu    the fences. Purge holds it for writing, while it raises them.
+//	graph.mu     the dependency graph, read by Dependents.
+//	purgeLog.mu  the log. Innermost.
+//
+// So a purge waits for no Put, sweep or eviction, and a hit for nothing but
+// changes to its own shard.
+//
+// # Interleavings
+//
+// Put looks at the fences, then a purge raises one, then the record becomes
+// visible. The record says that it was looked at before the purge (its seen is
+// the sequence as loaded before Put looked), so the first Get looks again.
+//
+// A purge asks for the Dependents of what it is about to fell; then Put stores
+// an entry that declares a dep on one of those; then the purge raises its
+// fences, and the entry's URL is not among them. Put records its edges before
+// it looks at the fences, and looks at what stands on everything upstream of
+// them. A purger who asks for Dependents once more after the fences stand sees
+// the edge if Put was first; if the purger was, Put sees the fence.
+//
+// # Rejected
+package memstore

@@ -1,0 +1,79 @@
+package memstore
+
+import (
+	"hash/maphash"
+
+	"surrogate/store"
+)
+
+// A fallen table remembers the URLs whose entries left after they had fallen:
+// swept, replaced by what was fetched since, evicted. Y is fetched, K falls by a
+// tag while nobody is known to depend on it, K is swept, Y arrives and declares
+// that it is made of K. K's names are gone by then, but not that it fell.
+//
+// It is of fixed size. What it drops raises lost: an entry with a dep on a URL
+// and a ticket older than that may be refused for nothing. That takes a fetch
+// that outlasts a purge of very much, and its sweep. Under Store.mu.
+type fallen struct {
+	seed maphash.Seed
+	sets [][4]fell
+	lost store.Seq
+}
+
+type fell struct {
+	url uint64
+	seq store.Seq
+}
+
+const fallenSets = 1 << 14
+
+func (f *fallen) add(url string, seq store.Seq) {
+	if f.sets == nil {
+		f.sets = make([][4]fell, fallenSets)
+	}
+	h := maphash.String(f.seed, url)
+	set := &f.sets[h%fallenSets]
+	oldest := &set[0]
+	for i := range set {
+		if set[i].url == h {
+			set[i].seq = max(set[i].seq, seq)
+			return
+		}
+		if set[i].seq < oldest.seq {
+			oldest = &set[i]
+		}
+	}
+	f.lost = max(f.lost, oldest.seq)
+	*oldest = fell{h, seq}
+}
+
+// last is when what was stored for a URL last fell, as far as it could matter.
+func (f *fallen) last(url string) store.Seq {
+	if f.sets == nil {
+		return 0
+	}
+	h := maphash.String(f.seed, url)
+	for _, x := range f.sets[h%fallenSets] {
+		if x.url == h {
+			return max(x.seq, f.lost)
+		}
+	}
+	return f.lost
+}
+
+// leaves tells the graph and the fallen what is lost with a record that leaves, or
+// is replaced by one that has by's names. The caller holds Store.mu.
+func (s *Store) leaves(r *record, by *store.Entry, now int64) {
+	e := r.entry()
+	s.graph.remember(&e, by, r.ends, now)
+	if uint64(r.ticket) == s.fences.seq.Load() {
+		return
+	}
+	v := verdict{ticket: r.ticket, from: r.ticket}
+	s.fences.mu.RLock()
+	s.fences.judge(&e, &v)
+	s.fences.mu.RUnlock()
+	if v.newest != nil {
+		s.fallen.add(e.Key.URL(), v.newest.last)
+	}
+}

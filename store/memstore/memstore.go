@@ -1,0 +1,382 @@
+package memstore
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"surrogate/store"
+)
+
+// Options of a Store. The zero value is usable.
+type Options struct {
+	MaxBytes    int64         // memory for entries, records and index; 256 MiB
+	MaxLife     time.Duration // the longest life of an entry, windows included; 7 days
+	MaxFences   int           // fences standing; 1,000,000
+	MaxPrefixes int           // fences standing on prefixes; 1,024
+	MaxPicks    int           // entries under one key; 100
+	MaxEdges    int           // dependency edges; 4,000,000
+	Log         int           // purges in the log; 10,000
+}
+
+func (o Options) withDefaults() Options {
+	def := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 256 << 20
+	}
+	if o.MaxLife <= 0 {
+		o.MaxLife = 7 * 24 * time.Hour
+	}
+	def(&o.MaxFences, 1_000_000)
+	def(&o.MaxPrefixes, 1024)
+	def(&o.MaxPicks, 100)
+	def(&o.MaxEdges, 4_000_000)
+	def(&o.Log, 10_000)
+	return o
+}
+
+const shards = 64
+
+// A Store is a store.Store in this process's memory.
+type Store struct {
+	opt    Options
+	seed   maphash.Seed
+	closed atomic.Bool
+
+	fences fences
+	log    purgeLog
+	graph  graph
+	shards [shards]shard
+	recs   slab[record]
+
+	refused atomic.Uint64
+
+	mu        sync.Mutex // guards what follows, and all changes of shards, recs and graph
+	index     index
+	queues    [main + 1]queue
+	ghosts    ghosts
+	fallen    fallen
+	count     int   // records
+	bytes     int64 // what they cost
+	held      int64 // what their entries hold
+	hand      uint32
+	evictions uint64
+	expired   uint64
+	swept     uint64
+}
+
+// A shard finds the records of its share of the keys.
+type shard struct {
+	mu   sync.RWMutex // guards keys and, besides Store.mu, the records in it
+	keys table        // the newest record under each key
+	_    [64]byte     // the next shard's lock has its own cache line
+}
+
+func (sh *shard) find(s *Store, hash uint32, key string) uint32 {
+	return sh.keys.find(hash, func(id uint32) bool { return s.recs.at(id).key() == key })
+}
+
+// unchain takes a record out of the list of its key. The shard's lock is held.
+func (sh *shard) unchain(s *Store, id uint32, r *record) {
+	head := sh.find(s, r.hash, r.key())
+	switch {
+	case head != id:
+		p := s.recs.at(head)
+		for p.next != id {
+			p = s.recs.at(p.next)
+		}
+		p.next = r.next
+	case r.next != 0:
+		sh.keys.replace(r.hash, id, r.next)
+	default:
+		sh.keys.remove(r.hash, id)
+	}
+	r.next = 0
+}
+
+// New returns an empty store. Nothing runs until Run is called, and everything
+// but freeing what has died of age works without.
+func New(opt Options) *Store {
+	opt = opt.withDefaults()
+	s := &Store{opt: opt, seed: maphash.MakeSeed(), log: newPurgeLog(opt.Log)}
+	s.index.seed = s.seed
+	s.fences.maxFences = opt.MaxFences
+	s.fences.maxPrefixes = opt.MaxPrefixes
+	s.fences.maxLife = opt.MaxLife
+	s.graph = graph{
+		nodes:   make(map[string]*node),
+		names:   make(map[store.Name]*source),
+		max:     opt.MaxEdges,
+		maxLife: int64(opt.MaxLife),
+		carried: s.carried,
+		fell:    s.fallen.last,
+	}
+	s.fallen.seed = s.seed
+	return s
+}
+
+func (s *Store) now() int64 { return time.Now().UnixNano() }
+
+func (s *Store) shardOf(key string) (sh *shard, number, hash uint32) {
+	h := maphash.String(s.seed, key)
+	number = uint32(h >> 58)
+	return &s.shards[number], number, uint32(h)
+}
+
+func (s *Store) pickHash(p store.Pick) uint32 {
+	if p == "" {
+		return 0
+	}
+	return uint32(maphash.String(s.seed, string(p)))
+}
+
+// Get implements store.Store.
+func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (store.Found, error) {
+	if s.closed.Load() {
+		return store.Found{}, store.ErrClosed
+	}
+	// The ticket is loaded before anything is looked at: a purge that comes
+	// later is newer than it.
+	f := store.Found{Ticket: store.Seq(s.fences.seq.Load())}
+	sh, _, hash := s.shardOf(string(key))
+	var (
+		vary string
+		pick store.Pick
+		ph   uint32
+		alt  store.Pick
+		r    *record
+		e    store.Entry
+		body int
+		rest []byte
+	)
+	sh.mu.RLock()
+	for {
+		id := sh.find(s, hash, string(key))
+		if id == 0 {
+			sh.mu.RUnlock()
+			return f, nil
+		}
+		r = s.recs.at(id)
+		if e, body, rest = decode(r.blob); e.Vary == vary {
+			break
+		}
+		// The request is asked for its fields, which is code of the caller's,
+		// outside the lock. By then the key may be known by another Vary.
+		vary = e.Vary
+		sh.mu.RUnlock()
+		pick = store.PickOf(vary, ask)
+		ph = s.pickHash(pick)
+		alt = store.AltPick(vary, ask)
+		sh.mu.RLock()
+	}
+	f.Vary = vary
+	if e.Pick != pick {
+		if r = s.choose(r, pick, ph, alt); r == nil {
+			sh.mu.RUnlock()
+			return f, nil
+		}
+		e, body, rest = decode(r.blob)
+	}
+	hit := s.look(r, &e, &f)
+	big := r.big
+	if hit && r.uses.Load() < maxUses {
+		r.uses.Add(1)
+	}
+	sh.mu.RUnlock()
+	if !hit {
+		return f, nil
+	}
+	f.Hit = true
+	f.Entry = e
+	if big != nil {
+		f.Entry.Body = *big
+	} else {
+		f.Entry.Body = rest[:body:body]
+	}
+	return f, nil
+}
+
+// choose returns the record with the pick among r and those after it, or else
+// the newest with the alternative. The shard's lock is held.
+func (s *Store) choose(r *record, pick store.Pick, ph uint32, alt store.Pick) *record {
+	ah := s.pickHash(alt)
+	var second *record
+	for {
+		switch {
+		case r.pick == ph && r.entry().Pick == pick:
+			return r
+		case second == nil && alt != "" && r.alt == ah && r.entry().Alt == alt:
+			second = r
+		}
+		if r.next == 0 {
+			return second
+		}
+		r = s.recs.at(r.next)
+	}
+}
+
+// look decides whether a record may be shown, and fills in what f says about
+// it. The caller holds the shard's lock or Store.mu.
+//
+// Put looked at the fences before the record could be seen, and a purge may
+// have come between. Therefore seen is the sequence as it was before Put
+// looked: that purge has a newer one, and the record is looked at again here.
+func (s *Store) look(r *record, e *store.Entry, f *store.Found) bool {
+	if time.Now().UnixNano() >= r.ends {
+		return false
+	}
+	fell := int64(0)
+	if r.seen.Load() >= uint64(f.Ticket) {
+		fell = r.fell.Load()
+	} else {
+		v := verdict{ticket: r.ticket, from: store.Seq(r.seen.Load()), fell: r.fell.Load()}
+		s.fences.mu.RLock()
+		s.fences.judge(e, &v)
+		s.fences.mu.RUnlock()
+		if v.dead {
+			return false
+		}
+		// Never 0 over what another Get found: it may have looked later.
+		if fell = v.fell; fell != 0 {
+			r.fell.Store(fell)
+		}
+		r.seen.Store(uint64(f.Ticket))
+	}
+	if fell != 0 {
+		f.Fell = time.Unix(0, fell)
+	}
+	f.Doubt = uint64(r.ticket) < s.fences.floor.Load()
+	return true
+}
+
+// Purge implements store.Store.
+func (s *Store) Purge(ctx context.Context, p store.Purge) (store.Event, error) {
+	if err := s.usable(ctx); err != nil {
+		return store.Event{}, err
+	}
+	ev := store.Event{Purge: p, At: time.Now()}
+	s.fences.raise(p.Names, p.Soft, ev.At, func(seq store.Seq) {
+		ev.Seq = seq
+		s.log.append(ev)
+	})
+	return ev, nil
+}
+
+// usable says why a call need not begin.
+func (s *Store) usable(ctx context.Context) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// Dependents implements store.Store.
+func (s *Store) Dependents(ctx context.Context, names []store.Name) ([]store.Name, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	return s.graph.dependents(names, s.now()), nil
+}
+
+// Count implements store.Store.
+func (s *Store) Count(ctx context.Context, n store.Name) (store.Count, error) {
+	if err := s.usable(ctx); err != nil {
+		return store.Count{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n == store.AllName {
+		return store.Count{Entries: s.count, Bytes: s.held}, nil
+	}
+	var c store.Count
+	if url, ok := n.URL(); ok {
+		s.each(url, func(_ uint32, r *record) {
+			c.Entries++
+			c.Bytes += r.held
+		})
+	}
+	if nm := s.index.get(string(n)); nm != nil {
+		c.Entries += len(nm.members)
+		c.Bytes += nm.held
+	}
+	return c, nil
+}
+
+// each visits the records of a URL, both schemes and all picks. The caller
+// holds Store.mu.
+func (s *Store) each(url string, visit func(id uint32, r *record)) {
+	for _, scheme := range [...]string{"http://", "https://"} {
+		for id := s.first(scheme + url); id != 0; {
+			r := s.recs.at(id)
+			next := r.next
+			visit(id, r)
+			id = next
+		}
+	}
+}
+
+// carried is what the graph asks the store.
+func (s *Store) carried(url string, yield func(e *store.Entry, ends int64)) {
+	s.each(url, func(_ uint32, r *record) {
+		e := r.entry()
+		yield(&e, r.ends)
+	})
+}
+
+// Stats implements store.Store.
+func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
+	if err := s.usable(ctx); err != nil {
+		return store.Stats{}, err
+	}
+	st := store.Stats{
+		Capacity: s.opt.MaxBytes,
+		Edges:    s.graph.count(),
+		Refused:  s.refused.Load(),
+	}
+	s.fences.mu.RLock()
+	st.Fences, st.Seq, st.Floor = s.fences.n, store.Seq(s.fences.seq.Load()), store.Seq(s.fences.floor.Load())
+	s.fences.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Entries, st.Bytes, st.Names = s.count, s.used(), s.index.n
+	st.Evictions, st.Expired, st.Swept = s.evictions, s.expired, s.swept
+	return st, nil
+}
+
+// used is what counts against MaxBytes.
+func (s *Store) used() int64 { return s.bytes + s.index.bytes }
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.log.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// What a Get still reads stays alive with it; the rest is the garbage
+	// collector's.
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		sh.keys = table{}
+		sh.mu.Unlock()
+	}
+	for id := uint32(1); id <= s.recs.last(); id++ {
+		if r := s.recs.at(id); r.live() {
+			s.clear(r)
+		}
+	}
+	s.index = index{seed: s.seed}
+	s.queues = [main + 1]queue{}
+	s.ghosts = ghosts{}
+	s.fallen.sets = nil
+	s.count, s.bytes, s.held = 0, 0, 0
+	return nil
+}

@@ -1,0 +1,193 @@
+package memstore
+
+import (
+	"context"
+	"time"
+	"unsafe"
+
+	"surrogate/store"
+)
+
+// Put implements store.Store.
+func (s *Store) Put(_ context.Context, e *store.Entry) error {
+	blob, big := encode(e)
+	n := record{blob: blob, big: big, ticket: e.Ticket, held: e.Bytes(), pick: s.pickHash(e.Pick), alt: s.pickHash(e.Alt)}
+	if n.size()*2 > s.opt.MaxBytes {
+		return store.ErrTooLarge
+	}
+	view, _, _ := decode(blob)
+	n.keyAt, n.keyLen = offset(blob, string(view.Key)), uint32(len(view.Key))
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	now := time.Now()
+	n.ends = now.Add(s.opt.MaxLife).UnixNano()
+	if end := e.Life.Ends(); end.Before(now.Add(s.opt.MaxLife)) {
+		n.ends = end.UnixNano()
+	}
+	if err := s.graph.add(e, n.ends, now.UnixNano()); err != nil {
+		return err
+	}
+	n.seen.Store(s.fences.seq.Load()) // before the fences are looked at: see look
+	if err := s.check(e, now.UnixNano()); err != nil {
+		s.refused.Add(1)
+		return err
+	}
+	s.insert(&n, &view, now.UnixNano())
+	for !s.evict(64) {
+		s.mu.Unlock()
+		s.mu.Lock()
+	}
+	return nil
+}
+
+// Check implements store.Store.
+func (s *Store) Check(e *store.Entry) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	if uint64(e.Ticket) == s.fences.seq.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.check(e, s.now())
+}
+
+// check compares e's ticket with the fences. Put calls it after e's edges are
+// in the graph and before e can be seen. The caller holds Store.mu.
+func (s *Store) check(e *store.Entry, now int64) error {
+	seq := store.Seq(s.fences.seq.Load())
+	if e.Ticket == seq {
+		return nil
+	}
+	if e.Ticket > seq {
+		// Not a ticket of this store's: no fence would ever be newer.
+		return &store.PurgedError{Name: store.AllName, Seq: seq}
+	}
+	v := verdict{ticket: e.Ticket, from: e.Ticket}
+	s.fences.mu.RLock()
+	defer s.fences.mu.RUnlock()
+	s.fences.judge(e, &v)
+	s.graph.judge(e, &s.fences, now, &v)
+	switch {
+	case v.newest != nil:
+		return &store.PurgedError{
+			Name:    v.newest.name(),
+			Seq:     v.newest.last,
+			Soft:    !v.dead,
+			Cascade: s.fences.unheard(e.Key.URL(), &v) && s.graph.depended(e.Key.URL(), now),
+		}
+	case s.fences.tooOld(e.Ticket):
+		return &store.PurgedError{
+			Name:    store.AllName,
+			Seq:     max(s.fences.aged, store.Seq(s.fences.floor.Load())),
+			Cascade: s.graph.depended(e.Key.URL(), now),
+		}
+	}
+	return nil
+}
+
+// insert makes n visible. e is its entry as the blob has it.
+func (s *Store) insert(n *record, e *store.Entry, now int64) {
+	sh, number, hash := s.shardOf(string(e.Key))
+	n.shard, n.hash = number, hash
+	id := sh.find(s, hash, string(e.Key))
+	if id != 0 {
+		if known := s.recs.at(id).entry(); known.Vary != e.Vary {
+			for ; id != 0; id = sh.find(s, hash, string(e.Key)) {
+				s.remove(id, s.recs.at(id))
+			}
+		}
+	}
+	picks, last := 0, id
+	for ; id != 0; id = s.recs.at(id).next {
+		if r := s.recs.at(id); r.pick == n.pick && r.entry().Pick == e.Pick {
+			s.replace(id, r, n, e, now)
+			return
+		}
+		picks, last = picks+1, id
+	}
+	if picks >= s.opt.MaxPicks {
+		s.remove(last, s.recs.at(last))
+		s.evictions++
+	}
+	id = s.recs.take()
+	r := s.recs.at(id)
+	s.publish(id, r, n)
+	s.enter(id, r, e)
+	s.enqueue(id, r)
+	s.account(r, +1)
+}
+
+// replace puts n in the place of a record with the same key and pick, which
+// keeps its number, its turn in the queue and its uses: it is the same thing,
+// fetched again.
+func (s *Store) replace(id uint32, r, n *record, e *store.Entry, now int64) {
+	s.leaves(r, e, now)
+	q := s.queue(r.where)
+	q.bytes -= r.size()
+	s.account(r, -1)
+	s.index.leave(&s.recs, r)
+	s.publish(id, r, n)
+	s.enter(id, r, e)
+	s.account(r, +1)
+	q.bytes += r.size()
+}
+
+// publish lets Get see n as record id, the newest of its key. A Get sees the
+// record before or the record after, never neither.
+func (s *Store) publish(id uint32, r, n *record) {
+	sh := &s.shards[n.shard]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if r.live() {
+		sh.unchain(s, id, r)
+	}
+	r.blob, r.big, r.ticket, r.ends, r.held = n.blob, n.big, n.ticket, n.ends, n.held
+	r.keyAt, r.keyLen, r.hash, r.shard, r.pick, r.alt = n.keyAt, n.keyLen, n.hash, n.shard, n.pick, n.alt
+	r.fell.Store(0)
+	r.seen.Store(n.seen.Load())
+	r.next = sh.find(s, r.hash, r.key())
+	if r.next != 0 {
+		sh.keys.replace(r.hash, r.next, id)
+	} else {
+		sh.keys.insert(r.hash, id)
+	}
+}
+
+// account counts a record in, or out.
+func (s *Store) account(r *record, sign int) {
+	s.count += sign
+	s.bytes += int64(sign) * r.size()
+	s.held += int64(sign) * r.held
+}
+
+// remove takes a record out of the store. The caller holds Store.mu.
+func (s *Store) remove(id uint32, r *record) {
+	s.leaves(r, nil, s.now())
+	s.unlink(id, r)
+	s.account(r, -1)
+	s.index.leave(&s.recs, r)
+	sh := &s.shards[r.shard]
+	sh.mu.Lock()
+	sh.unchain(s, id, r)
+	s.clear(r)
+	sh.mu.Unlock()
+	s.recs.free(id)
+}
+
+// clear lets go of everything a record held.
+func (s *Store) clear(r *record) {
+	r.blob, r.big, r.refs = nil, nil, nil
+	r.next, r.pick = 0, 0
+	r.uses.Store(0)
+}
+
+// offset is where in blob its view s begins.
+func offset(blob []byte, s string) uint32 {
+	return uint32(uintptr(unsafe.Pointer(unsafe.StringData(s))) - uintptr(unsafe.Pointer(&blob[0])))
+}

@@ -1,0 +1,145 @@
+package memstore
+
+import (
+	"context"
+	"iter"
+	"runtime"
+
+	"surrogate/store"
+)
+
+// sweepBatch is how many records are looked at under one hold of Store.mu.
+const sweepBatch = 128
+
+// A sweep visits what one purge killed or made stale.
+type sweep struct {
+	s      *Store
+	ev     store.Event
+	names  map[store.Name]bool
+	prefix []*walk
+	done   bitmap // soft: records whose key has been yielded
+	ids    []uint32
+	out    []store.Swept
+}
+
+// A bitmap marks records by number. A number that is handed out again during
+// the sweep goes to an entry younger than the purge, which is no concern of it.
+type bitmap []uint64
+
+func (b *bitmap) set(id uint32) {
+	for int(id/64) >= len(*b) {
+		*b = append(*b, 0)
+	}
+	(*b)[id/64] |= 1 << (id % 64)
+}
+
+func (b bitmap) has(id uint32) bool {
+	return int(id/64) < len(b) && b[id/64]&(1<<(id%64)) != 0
+}
+
+// Sweep implements store.Store. What it goes by is the event, not the fences,
+// which may have been dropped or raised again since.
+func (s *Store) Sweep(ctx context.Context, ev store.Event) iter.Seq2[store.Swept, error] {
+	return func(yield func(store.Swept, error) bool) {
+		sw := sweep{s: s, ev: ev, names: map[store.Name]bool{store.CatchAllName: true}}
+		for _, n := range ev.Names {
+			sw.names[n] = true
+			if _, ok := n.Prefix(); ok {
+				sw.prefix = append(sw.prefix, s.walk(n))
+			}
+		}
+		for n := range sw.names {
+			for w, more := s.walk(n), true; more; {
+				if err := s.usable(ctx); err != nil {
+					yield(store.Swept{}, err)
+					return
+				}
+				more = sw.batch(w)
+				for _, x := range sw.out {
+					if !yield(x, nil) {
+						return
+					}
+				}
+				runtime.Gosched() // those who wait for Store.mu come first
+			}
+		}
+	}
+}
+
+// batch looks at the next few records of a walk.
+func (sw *sweep) batch(w *walk) (more bool) {
+	s := sw.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Load() {
+		return false
+	}
+	sw.out = sw.out[:0]
+	sw.ids, more = w.next(sw.ids[:0], sweepBatch)
+	for _, id := range sw.ids {
+		// An earlier one's key may have taken this one with it.
+		if r := s.recs.at(id); r.live() && r.ticket < sw.ev.Seq && w.carries(r) {
+			sw.key(r)
+		}
+	}
+	return more
+}
+
+// key deals with everything that fell under a record's key, so that the key
+// comes once. The caller holds Store.mu.
+func (sw *sweep) key(r *record) {
+	s := sw.s
+	x := store.Swept{Key: store.Key(string([]byte(r.key())))}
+	for id := s.first(string(x.Key)); id != 0; {
+		r := s.recs.at(id)
+		next := r.next
+		if r.ticket < sw.ev.Seq && !sw.done.has(id) && sw.covers(r) {
+			if sw.ev.Soft {
+				sw.done.set(id)
+			}
+			if sw.ev.Soft && s.deadAlready(r) {
+				id = next
+				continue
+			}
+			x.Entries++
+			x.Bytes += r.held
+			if !sw.ev.Soft {
+				if r.uses.Load() > 0 || r.where == main {
+					s.ghosts.add(r.shard, r.hash, s.count) // when it is fetched again it is not new
+				}
+				s.remove(id, r)
+				s.swept++
+			}
+		}
+		id = next
+	}
+	if x.Entries > 0 {
+		sw.out = append(sw.out, x)
+	}
+}
+
+// covers reports whether the event's names cover the record.
+func (sw *sweep) covers(r *record) bool {
+	if sw.names[store.AllName] {
+		return true
+	}
+	e := r.entry()
+	for n := range e.Names() {
+		if sw.names[n] {
+			return true
+		}
+	}
+	for _, w := range sw.prefix {
+		if w.carries(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// deadAlready reports whether a record is past its end or fell hard.
+func (s *Store) deadAlready(r *record) bool {
+	e := r.entry()
+	f := store.Found{Ticket: store.Seq(s.fences.seq.Load())}
+	return !s.look(r, &e, &f)
+}
