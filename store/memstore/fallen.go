@@ -74,6 +74,6 @@ func (s *Store) leaves(r *record, by *store.Entry, now int64) {
 	s.fences.judge(&e, &v)
 	s.fences.mu.RUnlock()
 	if v.newest != nil {
-		s.fallen.add(e.Key.URL(), v.newest.last)
+		s.fallen.add(e.Key.URL(), v.last)
 	}
 }

@@ -228,7 +228,8 @@ func (f *fences) fold(fc *fence) {
 type verdict struct {
 	ticket store.Seq
 	from   store.Seq // fences that are not newer were looked at before
-	newest *fence    // the newest of those that fell
+	newest *fence    // the newest of those that fell; only its name may be read without mu
+	last   store.Seq // when that was
 	hard   store.Seq // the newest hard fall
 	dead   bool      // something fell hard
 	fell   int64     // the earliest soft fall, 0 for none
@@ -238,8 +239,8 @@ func (v *verdict) see(f *fence) {
 	if f == nil || f.last <= v.from || f.last <= v.ticket {
 		return
 	}
-	if v.newest == nil || f.last > v.newest.last {
-		v.newest = f
+	if f.last > v.last {
+		v.newest, v.last = f, f.last
 	}
 	if f.hard > v.ticket {
 		v.dead = true
@@ -273,7 +274,7 @@ func (f *fences) unheard(url string, v *verdict) bool {
 			last, hard = max(last, fc.last), max(hard, fc.hard)
 		}
 	}
-	return v.newest.last > last || v.hard > hard
+	return v.last > last || v.hard > hard
 }
 
 // judge looks at every fence that stands on e. The caller holds mu.

@@ -77,7 +77,7 @@ func (s *Store) check(e *store.Entry, now int64) error {
 	case v.newest != nil:
 		return &store.PurgedError{
 			Name:    v.newest.name(),
-			Seq:     v.newest.last,
+			Seq:     v.last,
 			Soft:    !v.dead,
 			Cascade: s.fences.unheard(e.Key.URL(), &v) && s.graph.depended(e.Key.URL(), now),
 		}

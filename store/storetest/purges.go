@@ -287,7 +287,7 @@ var purgeCases = []testCase{
 		// and purges. Whoever asks after a purge sees no older version.
 		var version, promised atomic.Int64
 		var wg sync.WaitGroup
-		rounds := 300
+		rounds := 150
 		if !l.c.Bubble {
 			rounds = 60
 		}
