@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"sync"
+	"time"
 
 	"surrogate/store"
 )
@@ -10,6 +11,12 @@ import (
 const (
 	maxWaiting = 100_000 // sweeps waiting; beyond, they are left out
 	batchSize  = 500     // keys handed on at once
+
+	// Sweeping is nobody's business who waits for an answer, so it takes at most
+	// half of one core, in turns of work and rest, and begins only when the
+	// purge's own answer is likely to be out. A million entries take seconds.
+	headStart = 2 * time.Millisecond
+	turn      = 500 * time.Microsecond
 )
 
 // A sweep is one fence to sweep up after.
@@ -72,9 +79,20 @@ func (p *Purger) Run(ctx context.Context) error {
 		}
 		select {
 		case <-p.queue.wake:
+			pause(ctx, headStart)
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -89,6 +107,7 @@ func (p *Purger) sweep(ctx context.Context, s sweep) {
 		}
 		batch = nil
 	}
+	began := time.Now()
 	for sw, err := range p.store.Sweep(ctx, s.ev) {
 		if err != nil {
 			if ctx.Err() == nil {
@@ -105,6 +124,10 @@ func (p *Purger) sweep(ctx context.Context, s sweep) {
 		p.counts.sweptBytes.AddInt64(sw.Bytes)
 		if batch = append(batch, sw); len(batch) == batchSize {
 			flush()
+		}
+		if worked := time.Since(began); worked >= turn {
+			pause(ctx, worked)
+			began = time.Now()
 		}
 	}
 	flush()
