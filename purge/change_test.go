@@ -157,7 +157,7 @@ func TestABatchOfEventsIsUnderstoodWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	w = a.do("POST", "/v1/events", "["+event(1, "product/1")+","+event(2, "product/a b")+"]", nil, ct...)
-	if w.Code != 400 || !served(t, s, "http://shop/") {
+	if w.Code != 400 || !strings.Contains(w.Body.String(), `"#/1"`) || !served(t, s, "http://shop/") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	var rs []purge.Receipt

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -32,8 +33,8 @@ func (p *Purger) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if len(ps.list) == 0 {
 		for i := range changes {
 			if _, _, _, err := p.tagsOf(&changes[i]); err != nil {
-				if re, ok := err.(*RequestError); ok {
-					ps.addAll(re.Problems)
+				if re, ok := errors.AsType[*RequestError](err); ok {
+					ps.addAll(within(batch, i, re.Problems))
 				}
 			}
 		}
@@ -69,6 +70,16 @@ func (p *Purger) serveEvents(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, receipts[0])
 }
 
+// within makes pointers into an event pointers into the batch it is in.
+func within(batch bool, i int, list []Problem) []Problem {
+	for k := range list {
+		if batch {
+			list[k].Pointer = fmt.Sprintf("#/%d%s", i, strings.TrimPrefix(list[k].Pointer, "#"))
+		}
+	}
+	return list
+}
+
 // parseEvents reads what a request to /v1/events brings.
 func parseEvents(h http.Header, body []byte, ps *problems) (changes []Change, batch bool) {
 	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
@@ -82,9 +93,7 @@ func parseEvents(h http.Header, body []byte, ps *problems) (changes []Change, ba
 		for i, raw := range list {
 			var own problems
 			changes = append(changes, parseCloudEvent(raw, &own))
-			for _, pr := range own.list {
-				ps.add(fmt.Sprintf("#/%d%s", i, strings.TrimPrefix(pr.Pointer, "#")), pr.Detail, pr.Accepted)
-			}
+			ps.addAll(within(true, i, own.list))
 		}
 		return changes, true
 	case h.Get("Ce-Specversion") != "":
