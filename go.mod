@@ -3,13 +3,16 @@ module surrogate
 go 1.26.0
 
 require (
-	github.com/VictoriaMetrics/metrics v1.44.0 // indirect
-	github.com/dunglas/httpsfv v1.1.2 // indirect
-	github.com/gorilla/mux v1.8.1 // indirect
-	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
-	github.com/pquerna/cachecontrol v0.2.0 // indirect
+	github.com/VictoriaMetrics/metrics v1.44.0
+	github.com/dunglas/httpsfv v1.1.2
+	github.com/gorilla/mux v1.8.1
+	github.com/pelletier/go-toml/v2 v2.4.3
+	github.com/pquerna/cachecontrol v0.2.0
+	golang.org/x/tools v0.52.0
+)
+
+require (
 	github.com/valyala/fastrand v1.1.0 // indirect
 	github.com/valyala/histogram v1.2.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/tools v0.52.0
 )

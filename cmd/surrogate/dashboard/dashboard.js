@@ -1,0 +1,96 @@
+// Shows /v1/stats and /v1/purges, anew every two seconds. What came from
+// outside goes into the page as text only.
+"use strict";
+
+const $ = id => document.getElementById(id);
+const number = n => n.toLocaleString("en");
+
+function size(n) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let u = 0;
+  while (n >= 1024 && u < units.length - 1) { n /= 1024; u++; }
+  return (u ? n.toFixed(1) : n) + " " + units[u];
+}
+
+function span(s) {
+  if (s < 120) return Math.floor(s) + " s";
+  if (s < 7200) return Math.floor(s / 60) + " min";
+  if (s < 172800) return Math.floor(s / 3600) + " h";
+  return Math.floor(s / 86400) + " d";
+}
+
+function rate(s) {
+  const all = s.hits + s.stale + s.misses + s.revalidated;
+  return all ? (100 * (s.hits + s.stale) / all).toFixed(1) + " %" : "–";
+}
+
+function row(cells) {
+  const tr = document.createElement("tr");
+  for (const c of cells) {
+    const td = document.createElement("td");
+    td.textContent = c;
+    td.title = c;
+    tr.append(td);
+  }
+  return tr;
+}
+
+function tile(label, value, kind) {
+  const div = document.createElement("div");
+  div.className = "tile " + (kind || "");
+  const b = document.createElement("b"), s = document.createElement("span");
+  b.textContent = value;
+  s.textContent = label;
+  div.append(b, s);
+  return div;
+}
+
+function some(names, more) {
+  const shown = names.slice(0, 4);
+  more = (more || 0) + names.length - shown.length;
+  return shown.join(", ") + (more ? ` and ${more} more` : "");
+}
+
+async function ask(path) {
+  const token = sessionStorage.getItem("token");
+  const r = await fetch(path, token ? { headers: { Authorization: "Bearer " + token } } : {});
+  if (r.status === 401) throw "token";
+  if (!r.ok) throw `${path} answered ${r.status}`;
+  return r.json();
+}
+
+async function show() {
+  try {
+    const [s, p] = await Promise.all([ask("/v1/stats"), ask("/v1/purges?limit=20")]);
+    $("login").hidden = true;
+    document.querySelector("main").hidden = false;
+    $("state").textContent = (s.draining ? "draining, " : "") + "up " + span(s.uptime_s);
+    $("tiles").replaceChildren(
+      tile("hit rate", rate(s.total), "rate"),
+      tile("hits", number(s.total.hits + s.total.stale)),
+      tile("misses", number(s.total.misses)),
+      tile("invalidations", number(s.invalidations.purges)),
+      tile("entries", number(s.store.entries)),
+      tile("of " + size(s.store.capacity), size(s.store.bytes)));
+    $("sites").replaceChildren(...s.sites.map(x => row([x.site, rate(x), number(x.hits), number(x.stale), number(x.misses),
+      number(x.collapsed), number(x.revalidated), number(x.passed), number(x.fetch_errors), size(x.sent_bytes)])));
+    $("purges").replaceChildren(...p.purges.map(x => row([new Date(x.at).toLocaleTimeString(), some(x.asked, x.asked_more),
+      some(x.expanded, x.expanded_more), x.mode, (x.state === "fenced" ? "about " : "") + number(x.entries), x.took_ms + " ms", x.by || ""])));
+  } catch (e) {
+    if (e === "token") {
+      $("login").hidden = false;
+      document.querySelector("main").hidden = true;
+      $("state").textContent = "";
+      return;
+    }
+    $("state").textContent = "no answer: " + e;
+  }
+}
+
+$("login").addEventListener("submit", e => {
+  e.preventDefault();
+  sessionStorage.setItem("token", $("token").value);
+  show();
+});
+show();
+setInterval(() => { if (!document.hidden && $("login").hidden) show(); }, 2000);

@@ -1,0 +1,3 @@
+package main
+
+func demo(p *program, args []string) error { return nil }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"surrogate/store"
+)
+
+// counted are the metrics of a node. Those of the proxy and the purger are
+// described in their packages; these are the store's:
+//
+//	surrogate_store_entries            entries held, purged ones included until they are swept
+//	surrogate_store_bytes              memory they cost
+//	surrogate_store_capacity_bytes     the most that may become
+//	surrogate_store_names              names with members or fences
+//	surrogate_store_fences             fences standing
+//	surrogate_store_edges              dependency edges
+//	surrogate_store_seq                the last purge
+//	surrogate_store_floor              entries older than this purge are revalidated before use
+//	surrogate_store_evictions_total    entries that made room for others
+//	surrogate_store_expired_total      entries that died of age
+//	surrogate_store_swept_total        entries reclaimed after purges
+//	surrogate_store_refused_total      responses not stored because they were fetched before a purge
+//
+// What begins with process_ and go_ is about the program.
+type counted struct {
+	requests *metrics.Set
+	purges   *metrics.Set
+	held     *metrics.Set
+}
+
+func newCounted() *counted {
+	return &counted{metrics.NewSet(), metrics.NewSet(), metrics.NewSet()}
+}
+
+// store adds what s holds.
+func (c *counted) store(s store.Store) {
+	gauge := func(name string, of func(*store.Stats) float64) {
+		c.held.NewGauge("surrogate_store_"+name, func() float64 {
+			st, err := s.Stats(context.Background())
+			if err != nil {
+				return 0
+			}
+			return of(&st)
+		})
+	}
+	gauge("entries", func(s *store.Stats) float64 { return float64(s.Entries) })
+	gauge("bytes", func(s *store.Stats) float64 { return float64(s.Bytes) })
+	gauge("capacity_bytes", func(s *store.Stats) float64 { return float64(s.Capacity) })
+	gauge("names", func(s *store.Stats) float64 { return float64(s.Names) })
+	gauge("fences", func(s *store.Stats) float64 { return float64(s.Fences) })
+	gauge("edges", func(s *store.Stats) float64 { return float64(s.Edges) })
+	gauge("seq", func(s *store.Stats) float64 { return float64(s.Seq) })
+	gauge("floor", func(s *store.Stats) float64 { return float64(s.Floor) })
+	gauge("evictions_total", func(s *store.Stats) float64 { return float64(s.Evictions) })
+	gauge("expired_total", func(s *store.Stats) float64 { return float64(s.Expired) })
+	gauge("swept_total", func(s *store.Stats) float64 { return float64(s.Swept) })
+	gauge("refused_total", func(s *store.Stats) float64 { return float64(s.Refused) })
+}
+
+// write writes all of them as Prometheus reads them.
+func (c *counted) write(w io.Writer) {
+	c.requests.WritePrometheus(w)
+	c.purges.WritePrometheus(w)
+	c.held.WritePrometheus(w)
+	metrics.WriteProcessMetrics(w)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// print prints a report for people.
+func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "up %s\n\n", (time.Duration(r.UptimeSeconds) * time.Second).String())
+	fmt.Fprintf(w, "%-20s %10s %10s %10s %10s %10s %10s %8s\n", "site", "hits", "misses", "stale", "collapsed", "passed", "sent", "hit rate")
+	row := func(name string, s *siteReport) {
+		answered := s.Hits + s.Stale + s.Misses + s.Revalidated
+		rate := "-"
+		if answered > 0 {
+			rate = fmt.Sprintf("%.1f %%", 100*float64(s.Hits+s.Stale)/float64(answered))
+		}
+		fmt.Fprintf(w, "%-20s %10d %10d %10d %10d %10d %10s %8s\n", name, s.Hits, s.Misses, s.Stale, s.Collapsed, s.Passed, size(int64(s.SentBytes)), rate)
+	}
+	for i := range r.Sites {
+		row(r.Sites[i].Site, &r.Sites[i])
+	}
+	if len(r.Sites) > 1 {
+		row("total", &r.Total)
+	}
+	i, s := &r.Invalidations, &r.Store
+	fmt.Fprintf(w, "\ninvalidations  %d, %d of them soft; %d entries fell, %s\n", i.Purges, i.Soft, i.Entries, size(i.Bytes))
+	fmt.Fprintf(w, "store          %d entries, %s of %s; %d names, %d fences, %d edges\n", s.Entries, size(s.Bytes), size(s.Capacity), s.Names, s.Fences, s.Edges)
+	fmt.Fprintf(w, "               %d evicted, %d expired, %d swept, %d fetched too early to be kept\n", s.Evictions, s.Expired, s.Swept, s.Refused)
+}
+
+// size is a number of bytes as people read it.
+func size[N int64 | uint64](n N) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v, u := float64(n), 0
+	for v >= 1024 && u < len(units)-1 {
+		v /= 1024
+		u++
+	}
+	if u == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[u])
+}
+
+// seconds is a span as people read it.
+func seconds(s int64) string {
+	switch {
+	case s < 0:
+		return "-" + seconds(-s)
+	case s < 120:
+		return fmt.Sprintf("%d s", s)
+	case s < 2*3600:
+		return fmt.Sprintf("%d min", s/60)
+	case s < 2*86400:
+		return fmt.Sprintf("%d h", s/3600)
+	}
+	return fmt.Sprintf("%d d", s/86400)
+}

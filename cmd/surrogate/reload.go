@@ -1,0 +1,64 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+
+	"surrogate/config"
+	"surrogate/purge"
+)
+
+// reload puts the sites, who may purge and the level of the log in force as the
+// configuration now has them: all of it, or, if anything in it is wrong, none.
+// Requests in progress finish with what they began with, and nothing that is
+// stored is lost.
+func (n *node) reload(load func() (*config.Config, error)) {
+	cfg, err := load()
+	if err == nil {
+		err = n.proxy.SetSites(sitesOf(cfg))
+	}
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			n.log.Error("reload refused, all stays as it was", "error", line)
+		}
+		return
+	}
+	old := n.settings.Swap(cfg)
+	n.purger.SetAccess(purge.Access{ACL: cfg.Purge.ACL, ACLForwarded: cfg.Purge.ACLForwarded, Tokens: cfg.Purge.Tokens})
+	n.level.Set(levelOf(cfg))
+	n.log.Info("reloaded", "sites", len(cfg.Sites))
+	if keys := needRestart(old, cfg); len(keys) > 0 {
+		n.log.Warn("these keys changed and take effect after a restart only", "keys", strings.Join(keys, ", "))
+	}
+}
+
+// needRestart lists what differs among the keys that a reload does not reach.
+func needRestart(old, cfg *config.Config) []string {
+	var keys []string
+	for _, k := range []struct {
+		name     string
+		old, new any
+	}{
+		{"listen", old.Listen, cfg.Listen},
+		{"admin", old.Admin, cfg.Admin},
+		{"admin_token", old.AdminToken, cfg.AdminToken},
+		{"log.format", old.Log.Format, cfg.Log.Format},
+		{"log.access", old.Log.Access, cfg.Log.Access},
+		{"cache.memory", old.Cache.Memory, cfg.Cache.Memory},
+		{"cache.max_fences", old.Cache.MaxFences, cfg.Cache.MaxFences},
+		{"cache.max_expand", old.Cache.MaxExpand, cfg.Cache.MaxExpand},
+		{"cache.max_life", old.Cache.MaxLife, cfg.Cache.MaxLife},
+		{"limits.header_bytes", old.Limits.HeaderBytes, cfg.Limits.HeaderBytes},
+		{"limits.header_timeout", old.Limits.HeaderTimeout, cfg.Limits.HeaderTimeout},
+		{"limits.idle_timeout", old.Limits.IdleTimeout, cfg.Limits.IdleTimeout},
+		{"purge.names", old.Purge.Names, cfg.Purge.Names},
+		{"purge.keep", old.Purge.Keep, cfg.Purge.Keep},
+		{"proxies.trusted", old.Proxies.Trusted, cfg.Proxies.Trusted},
+		{"vary.max_picks", memstoreOptions(old).MaxPicks, memstoreOptions(cfg).MaxPicks},
+	} {
+		if !reflect.DeepEqual(k.old, k.new) {
+			keys = append(keys, k.name)
+		}
+	}
+	return keys
+}
