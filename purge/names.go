@@ -77,25 +77,15 @@ func schemes(scheme string) []string {
 	return bothSchemes[:]
 }
 
-// split is store.SplitURL for a URL that must have a host, and that may have
-// another URL in its path or query.
-func split(s string) (scheme, host, target string, err error) {
-	if i := strings.Index(s, "://"); i > 0 && strings.ContainsAny(s[:i], "/?#") {
-		_, host, target, err = store.SplitURL("http://"+s, "")
-		return "", host, target, err
-	}
-	return store.SplitURL(s, "")
-}
-
 func (p *Purger) urlNames(s string) ([]store.Name, error) {
-	scheme, host, target, err := split(s)
+	scheme, host, target, err := store.SplitURL(s, "")
 	if err != nil {
 		return nil, err
 	}
 	var names []store.Name
 	for _, sch := range schemes(scheme) {
 		rules := p.rules(store.CanonicalHost(sch, host))
-		names = append(names, store.URLName(rules.Key(sch, host, target)))
+		names = append(names, store.URLNames(rules.Key(sch, host, target))...)
 	}
 	return names, nil
 }
@@ -103,7 +93,7 @@ func (p *Purger) urlNames(s string) ([]store.Name, error) {
 // keyNames takes keys verbatim, and refuses what can be none: it would miss
 // without a word.
 func keyNames(s string) ([]store.Name, error) {
-	scheme, host, target, err := split(s)
+	scheme, host, target, err := store.SplitURL(s, "")
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +113,7 @@ func prefixNames(s string) ([]store.Name, error) {
 	if strings.HasSuffix(s, "*") {
 		return nil, fmt.Errorf(`%w: a prefix needs no "*": %q`, store.ErrBadURL, s)
 	}
-	scheme, host, target, err := split(s)
+	scheme, host, target, err := store.SplitURL(s, "")
 	if err != nil {
 		return nil, err
 	}

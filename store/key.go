@@ -217,7 +217,7 @@ var ErrBadURL = errors.New("not a URL that could be cached")
 // at that host. Scheme is "" when none was given.
 func SplitURL(s, base string) (scheme, host, target string, err error) {
 	rest := s
-	if sch, r, ok := strings.Cut(s, "://"); ok {
+	if sch, r, ok := strings.Cut(s, "://"); ok && !strings.ContainsAny(sch, "/?#") {
 		scheme, rest = strings.ToLower(sch), r
 		if scheme != "http" && scheme != "https" {
 			return "", "", "", fmt.Errorf("%w: %q has the scheme %q, only http and https are cached", ErrBadURL, s, sch)
