@@ -25,7 +25,7 @@ type fell struct {
 	seq store.Seq
 }
 
-const fallenSets = 1 << 14
+const fallenSets = 1 << 12
 
 func (f *fallen) add(url string, seq store.Seq) {
 	if f.sets == nil {

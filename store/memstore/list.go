@@ -29,6 +29,10 @@ func (s *Store) List(ctx context.Context, n store.Name, cursor string, limit int
 		}
 		w := s.walk(n)
 		s.mu.Lock()
+		if s.closed.Load() {
+			s.mu.Unlock()
+			return nil, "", store.ErrClosed
+		}
 		for i, id := range ids {
 			if len(page) == limit {
 				s.mu.Unlock()
@@ -67,7 +71,9 @@ func (s *Store) lowest(ctx context.Context, n store.Name, after uint32, count in
 			return nil, err
 		}
 		s.mu.Lock()
-		ids, more = w.next(ids[:0], 4096)
+		if ids = ids[:0]; !s.closed.Load() {
+			ids, more = w.next(ids, 4096)
+		}
 		s.mu.Unlock()
 		for _, id := range ids {
 			if id > after {

@@ -360,19 +360,15 @@ func (s *Store) Close() error {
 	s.log.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// What a Get still reads stays alive with it; the rest is the garbage
-	// collector's.
+	// No Get finds a record once the shards are empty. What it found before
+	// stays alive with it; the rest is the garbage collector's.
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		sh.keys = table{}
 		sh.mu.Unlock()
 	}
-	for id := uint32(1); id <= s.recs.last(); id++ {
-		if r := s.recs.at(id); r.live() {
-			s.clear(r)
-		}
-	}
+	s.recs.drop()
 	s.index = index{seed: s.seed}
 	s.queues = [main + 1]queue{}
 	s.ghosts = ghosts{}

@@ -34,7 +34,7 @@ func (s *Store) age(ctx context.Context) {
 	s.mu.Lock()
 	last := s.recs.last()
 	s.mu.Unlock()
-	for share := min(max(last/64, 4*batch), last); share > 0 && ctx.Err() == nil; {
+	for share := max(last/64, 4*batch); share > 0 && ctx.Err() == nil; {
 		n := min(share, batch)
 		share -= n
 		s.mu.Lock()
@@ -42,21 +42,13 @@ func (s *Store) age(ctx context.Context) {
 		s.graph.expire(int(n), now)
 		s.mu.Unlock()
 	}
-	if last == 0 {
-		s.mu.Lock()
-		s.graph.expire(batch, now)
-		s.mu.Unlock()
-	}
 }
 
 // expire frees what has died among the next n records. Store.mu is held.
 func (s *Store) expire(n uint32, now int64) {
-	for ; n > 0; n-- {
+	for n = min(n, s.recs.last()); n > 0; n-- {
 		if s.hand++; s.hand > s.recs.last() {
 			s.hand = 1
-			if s.recs.last() == 0 {
-				return
-			}
 		}
 		if r := s.recs.at(s.hand); r.live() && r.ends <= now {
 			s.remove(s.hand, r)

@@ -2,7 +2,7 @@ package memstore
 
 import "sync/atomic"
 
-const slabChunk = 1 << 10
+const slabChunk = 1 << 8
 
 // A slab hands out slots by number. A number is half a pointer, lists of
 // numbers are invisible to the garbage collector, and growing copies nothing
@@ -51,3 +51,9 @@ func (s *slab[T]) free(id uint32) { s.freed = append(s.freed, id) }
 
 // last is the highest number handed out so far.
 func (s *slab[T]) last() uint32 { return s.fresh }
+
+// drop forgets all slots.
+func (s *slab[T]) drop() {
+	s.dir.Store(nil)
+	s.fresh, s.freed = 0, nil
+}
