@@ -126,9 +126,9 @@ func (q *request) originHost() string {
 	return q.host
 }
 
-// describe says what went wrong with the origin in words for a client, and as
+// failureOf says what went wrong with the origin in words for a client, and as
 // which status.
-func describe(err error) (status int, text string) {
+func failureOf(err error) (status int, text string) {
 	var netErr net.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():

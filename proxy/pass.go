@@ -73,7 +73,7 @@ func (p *Proxy) newPasser(s *site) *httputil.ReverseProxy {
 				g.q.site.counts.fetchErrors.Inc()
 				p.log.Warn("passing a request failed", "url", string(g.q.key), "error", err)
 			}
-			status, text := describe(err)
+			status, text := failureOf(err)
 			g.o.refuse(r, status, text)
 		},
 	}

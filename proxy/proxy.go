@@ -229,7 +229,7 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 		o.detail = "stale-if-error"
 		p.deliverEntry(o, r, q, &found.Entry, d)
 	case err != nil && (rd.led || t.last()):
-		status, text := describe(err)
+		status, text := failureOf(err)
 		o.refuse(r, status, text)
 	case err != nil:
 		return false
