@@ -35,6 +35,7 @@ func TestNotModified(t *testing.T) {
 		{"a tag, and none stored", `If-None-Match: "a"`, "X: y", false},
 		{"an empty list", "If-None-Match: ", "ETag: ", false},
 		{"unquoted, both", "If-None-Match: abc", "ETag: abc", true},
+		{"unquoted has no weakness", "If-None-Match: W/abc", "ETag: abc", false},
 		{"unquoted against quoted", "If-None-Match: abc", `ETag: "abc"`, false},
 		{"lower-case w, both", `If-None-Match: w/"abc"`, `ETag: w/"abc"`, true},
 		{"W without its slash, both", `If-None-Match: W"abc"`, `ETag: W"abc"`, true},

@@ -68,7 +68,7 @@ func parseDate(v string, now time.Time) (time.Time, bool) {
 		return time.Date(year, time.Month(month+1), day, d.hour, d.min, min(d.sec, 59), 0, time.UTC)
 	}
 	t := at(year)
-	if t.Day() != day || t.Month() != time.Month(month+1) {
+	if t.Month() != time.Month(month+1) {
 		return time.Time{}, false // 31 February
 	}
 	if v[3] != ',' && v[3] != ' ' && t.After(now.AddDate(50, 0, 0)) {

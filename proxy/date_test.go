@@ -59,6 +59,17 @@ func TestParseDate(t *testing.T) {
 	}
 }
 
+// TestCenturies: a two-digit year is the nearest that is not more than 50 years
+// ahead.
+func TestCenturies(t *testing.T) {
+	for now, want := range map[int]int{1999: 2005, 2026: 2005, 2054: 2005, 2056: 2105, 2099: 2105, 2105: 2105} {
+		got, ok := parseDate("Monday, 05-Dec-05 00:00:00 GMT", time.Date(now, 1, 1, 0, 0, 0, 0, time.UTC))
+		if !ok || got.Year() != want {
+			t.Errorf("in %d it is %v", now, got)
+		}
+	}
+}
+
 // FuzzDate: what the standard library parses and we take, is the same; what it
 // writes we can read.
 func FuzzDate(f *testing.F) {

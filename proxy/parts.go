@@ -164,7 +164,7 @@ func slicePart(e *store.Entry, r byteRange) ([]byte, bool) {
 			switch {
 			case r.suffix:
 				from, to = from-short, to-short
-			case r.open && end == e.Size:
+			case r.open: // and this is the last part, or it would end before the range
 				to = held
 			}
 		}
@@ -230,13 +230,21 @@ func combine(old, new *store.Entry) (store.Entry, bool) {
 	}
 	delete(h, "Content-Range")
 	delete(h, "Content-Length")
-	out.Status = http.StatusPartialContent
-	if len(out.Parts) == 1 && last == (store.Part{From: 0, Len: size}) {
-		out.Parts, out.Size, out.Status = nil, 0, http.StatusOK
-		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
-	}
-	out.Head = store.HeadOf(h)
+	out.Status, out.Head = http.StatusPartialContent, store.HeadOf(h)
+	makeWhole(&out)
 	return out, true
+}
+
+// makeWhole makes an entry that has parts, but lacks nothing, the complete one
+// that it is: a 206 may well hold all there is. e must not be stored yet.
+func makeWhole(e *store.Entry) {
+	if len(e.Parts) != 1 || e.Parts[0] != (store.Part{From: 0, Len: e.Size}) || e.Size != int64(len(e.Body)) {
+		return
+	}
+	h := e.Head.Header()
+	delete(h, "Content-Range")
+	h["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)}
+	e.Head, e.Status, e.Parts, e.Size = store.HeadOf(h), http.StatusOK, nil, 0
 }
 
 // sameCoding reports whether both have the same Content-Encoding: bytes of two

@@ -122,6 +122,7 @@ func TestSlicePart(t *testing.T) {
 	// The public test suite for caches has a 206 with one byte less than its
 	// Content-Range says, and wants all four of these from it.
 	short := partEntry("", 10, "01234", store.Part{From: 4, Len: 6})
+	inner := partEntry("", 10, "01", store.Part{From: 1, Len: 3})
 	for _, c := range []struct {
 		says string
 		e    *store.Entry
@@ -151,6 +152,7 @@ func TestSlicePart(t *testing.T) {
 		{"mislabelled, to the end", short, 10, "bytes=6-", "234"},
 		{"mislabelled, the last byte", short, 10, "bytes=-1", "4"},
 		{"mislabelled, a byte that never came", short, 10, "bytes=6-9", ""},
+		{"mislabelled, and not the end", inner, 10, "bytes=2-", ""},
 		{"mislabelled, more than came", short, 10, "bytes=-6", ""},
 	} {
 		ranges, ok, satisfiable := parseRange(c.rng, c.size)
@@ -232,6 +234,29 @@ func TestCombine(t *testing.T) {
 	}
 }
 
+// TestMakeWhole: a 206 that holds everything is a complete response.
+func TestMakeWhole(t *testing.T) {
+	for _, c := range []struct {
+		says string
+		e    *store.Entry
+		want bool
+	}{
+		{"all of it", partEntry("Content-Range: bytes 0-9/10", 10, ten, store.Part{From: 0, Len: 10}), true},
+		{"its end missing", partEntry("", 10, ten[:5], store.Part{From: 0, Len: 5}), false},
+		{"its start missing", partEntry("", 10, ten[5:], store.Part{From: 5, Len: 5}), false},
+		{"of a size unknown", partEntry("", -1, ten, store.Part{From: 0, Len: 10}), false},
+		{"less than it says", partEntry("", 10, ten[:9], store.Part{From: 0, Len: 10}), false},
+	} {
+		makeWhole(c.e)
+		if c.e.Complete() != c.want {
+			t.Errorf("%s: complete is %v", c.says, c.e.Complete())
+		}
+		if c.want && (c.e.Status != 200 || c.e.Head.Has("Content-Range") || c.e.Head.Get("Content-Length") != "10") {
+			t.Errorf("%s: %d %q", c.says, c.e.Status, c.e.Head)
+		}
+	}
+}
+
 func TestMissingRange(t *testing.T) {
 	for _, c := range []struct {
 		says string
@@ -247,6 +272,7 @@ func TestMissingRange(t *testing.T) {
 		{"no strong validator", partEntry(`ETag: W/"a"`, 10, ten[:5], store.Part{From: 0, Len: 5}), "bytes=5- "},
 		{"a strong date", partEntry("Last-Modified: Wed, 04 Mar 2026 05:00:00 GMT\nDate: @", 10, ten[:5], store.Part{From: 0, Len: 5}), "bytes=5- Wed, 04 Mar 2026 05:00:00 GMT"},
 		{"nothing", &store.Entry{Status: 200, Body: []byte(ten)}, ""},
+		{"nothing, though in a part", partEntry(`ETag: "a"`, 10, ten, store.Part{From: 0, Len: 10}), ""},
 		{"what a mislabelled part lacks, nobody knows", partEntry(`ETag: "a"`, 10, ten[:4], store.Part{From: 0, Len: 5}), ""},
 	} {
 		rng, ifRange, ok := missingRange(c.e)

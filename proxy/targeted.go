@@ -134,7 +134,7 @@ func parseSurrogate(lines []string, device string) (d responseDirectives, ok boo
 		add(m)
 	}
 	for _, m := range all {
-		if !m.bad && (m.name == "no-store" || !named(ours, m.name)) {
+		if !m.bad && !named(ours, m.name) {
 			add(m)
 		}
 	}
