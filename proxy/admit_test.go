@@ -264,6 +264,8 @@ var admitCases = []struct {
 	{says: "no-store-remote is not for a proxy at the origin", h: "Surrogate-Control: no-store-remote, max-age=60", want: "ttl=60"},
 	{says: "content governs nothing", h: "Surrogate-Control: content=\"ESI/1.0, x\"\nCache-Control: max-age=5", want: "ttl=5"},
 	{says: "content beside max-age", h: "Surrogate-Control: content=\"ESI/1.0;x, no-store\", max-age=60", want: "ttl=60"},
+	{says: "a window without a life governs nothing", h: "Surrogate-Control: stale-while-revalidate=9\nCache-Control: max-age=5", want: "ttl=5"},
+	{says: "a window beside a life", h: "Surrogate-Control: max-age=60, stale-while-revalidate=9", want: "ttl=60 swr=9"},
 	{says: "nothing known in it", h: "Surrogate-Control: foo\nCache-Control: max-age=5", want: "ttl=5"},
 	{says: "more digits than 31 bits", h: "Surrogate-Control: max-age=99999999999", want: "ttl=3600000"},
 }

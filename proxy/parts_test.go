@@ -198,6 +198,7 @@ func TestCombine(t *testing.T) {
 		{"a size only the new one knows", partEntry(tag, -1, ten[:5], store.Part{From: 0, Len: 5}), part(tag, 5, 10), ten},
 		{"a part beyond the size", partEntry(tag, -1, ten, store.Part{From: 5, Len: 10}), part(tag, 0, 5), ""},
 		{"a part shorter than it says", partEntry(tag, 10, "01", store.Part{From: 0, Len: 5}), part(tag, 5, 10), ""},
+		{"a new part shorter than it says", part(tag, 0, 5), partEntry(tag, 10, "56", store.Part{From: 5, Len: 5}), ""},
 		{"a part longer than it says", partEntry(tag, 10, ten, store.Part{From: 0, Len: 5}), part(tag, 5, 10), ""},
 	} {
 		got, ok := combine(c.old, c.new)
