@@ -171,7 +171,7 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 		return
 	case isOriginError(resp.StatusCode) && d.onError:
 		resp.Body.Close()
-		p.failed(f, q, old, fmt.Errorf("the origin answered %d", resp.StatusCode))
+		p.failed(f, q, old, errStatus(resp.StatusCode))
 		return
 	case resp.StatusCode == http.StatusPartialContent && completing:
 		p.completed(ctx, f, q, old, resp, sent, received)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -130,7 +131,10 @@ func (q *request) originHost() string {
 // which status.
 func failureOf(err error) (status int, text string) {
 	var netErr net.Error
+	var own errStatus
 	switch {
+	case errors.As(err, &own):
+		return int(own), own.Error() + " to others who asked, several times"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return http.StatusGatewayTimeout, "the origin did not answer in time"
 	case errors.Is(err, errNoWait):
@@ -138,6 +142,12 @@ func failureOf(err error) (status int, text string) {
 	}
 	return http.StatusBadGateway, "the origin could not be reached or broke off"
 }
+
+// An errStatus is an answer of the origin's that says it failed, for those whom
+// the answer itself was not for.
+type errStatus int
+
+func (e errStatus) Error() string { return "the origin answered " + strconv.Itoa(int(e)) }
 
 // errNoWait ends the patience of a client whose fetch others were busy with.
 var errNoWait = fmt.Errorf("nobody's fetch of this page was answered in time")

@@ -220,7 +220,7 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 	}
 	o.collapsed = !rd.led
 	if err == nil && !rd.led && !a.kept && isOriginError(a.status) {
-		err = fmt.Errorf("the origin answered %d", a.status)
+		err = errStatus(a.status)
 	}
 	t.after, t.failed = f, err != nil
 	switch {
