@@ -41,7 +41,7 @@ type origin struct {
 // A reply is one answer of an origin.
 type reply struct {
 	refuse  bool          // cannot be connected to
-	hang    time.Duration // before the head
+	hang    time.Duration // before the head, or the refusal
 	interim []http.Header // first, each with its status in ":status"
 	status  int
 	header  http.Header
@@ -79,11 +79,11 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rep.refuse {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	}
 	if err := pause(ctx, rep.hang); err != nil {
 		return nil, err
+	}
+	if rep.refuse {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.Got1xxResponse != nil {
 		for _, h := range rep.interim {

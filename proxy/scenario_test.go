@@ -43,7 +43,7 @@ func init() {
 		// The origin. What is set up holds for one answer; answers are given in
 		// turn, the last one again and again. Answers for a path go before those for all.
 		"origin": {1, 2, "FILE [PATH]", false, (*run).doOrigin},       // the next answer
-		"hang":   {1, 1, "D", false, (*run).doHang},                   // before the head of the next "origin"
+		"hang":   {1, 1, "D", false, (*run).doHang},                   // before the head of the next "origin", or the next "refuse"
 		"wait":   {1, 1, "D", false, (*run).doWait},                   // half way through the body of the next "origin"
 		"cut":    {1, 1, "BYTES", false, (*run).doCut},                // break off the body of the next "origin" after so much of it
 		"refuse": {0, 1, "[PATH]", false, (*run).doRefuse},            // as an answer: nobody can connect

@@ -69,7 +69,8 @@ func (r *run) doRefuse(st *step) error {
 	if len(st.args) > 0 {
 		path = st.args[0]
 	}
-	r.say(path, reply{refuse: true})
+	r.say(path, reply{refuse: true, hang: r.next.hang})
+	r.next = reply{cut: -1}
 	return nil
 }
 
