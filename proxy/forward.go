@@ -52,14 +52,9 @@ func (p *Proxy) forwardHeader(out http.Header, q *request) {
 	if te != "" {
 		out.Set("Te", te)
 	}
-	host, forwardedFor := q.host, q.peer
-	if q.trusted {
-		if v := out["X-Forwarded-For"]; len(v) > 0 {
-			forwardedFor = strings.Join(v, ", ") + ", " + q.peer
-		}
-		if v := out.Get("X-Forwarded-Host"); v != "" {
-			host = v
-		}
+	forwardedFor := q.peer
+	if v := out["X-Forwarded-For"]; q.trusted && len(v) > 0 {
+		forwardedFor = strings.Join(v, ", ") + ", " + q.peer
 	}
 	for _, n := range overriding {
 		delete(out, n)
@@ -67,7 +62,7 @@ func (p *Proxy) forwardHeader(out http.Header, q *request) {
 	delete(out, "Forwarded")
 	delete(out, "X-Forwarded-Port")
 	out["X-Forwarded-For"] = []string{forwardedFor}
-	out["X-Forwarded-Host"] = []string{host}
+	out["X-Forwarded-Host"] = []string{q.host}
 	out["X-Forwarded-Proto"] = []string{q.scheme}
 	out["X-Real-Ip"] = []string{firstOf(forwardedFor)}
 	out["Via"] = append(out["Via"], "1.1 surrogate")
@@ -144,6 +139,18 @@ func peerOf(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
+}
+
+// hostOf returns the host that a request is for: its Host, or what a trusted
+// proxy says that was. Site, key and what the origin is told all go by it, so
+// that no page is stored under another host than it was made for.
+func (p *Proxy) hostOf(r *http.Request) string {
+	if v := r.Header.Get("X-Forwarded-Host"); v != "" && p.isTrusted(peerOf(r)) {
+		if h := firstOf(v); h != "" && !strings.ContainsAny(h, "/?#@\\ \t\"<>") {
+			return h
+		}
+	}
+	return r.Host
 }
 
 func (p *Proxy) isTrusted(peer string) bool {

@@ -89,7 +89,8 @@ func (p *Proxy) Close() error {
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := &outcome{w: w, arrived: time.Now(), method: r.Method}
 	defer p.record(o, r)
-	s := p.sites.Load().find(r.Host)
+	host := p.hostOf(r)
+	s := p.sites.Load().find(host)
 	if s == nil {
 		o.refuse(r, http.StatusMisdirectedRequest, "no site is served for this host")
 		return
@@ -108,7 +109,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o.refuse(r, http.StatusLoopDetected, "the request has come by here before")
 		return
 	}
-	q := p.newRequest(s, r, target, o.arrived)
+	q := p.newRequest(s, r, host, target, o.arrived)
 	o.key = q.key
 	if r.Header["Upgrade"] != nil && headerHasToken(r.Header["Connection"], "upgrade") {
 		o.fwd, o.detail = "bypass", "upgrade"
@@ -123,8 +124,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.lookup(o, r, q)
 }
 
-func (p *Proxy) newRequest(s *site, r *http.Request, target string, now time.Time) *request {
-	q := &request{site: s, client: r.Header, arrived: now, peer: peerOf(r), scheme: "http", host: r.Host}
+func (p *Proxy) newRequest(s *site, r *http.Request, host, target string, now time.Time) *request {
+	q := &request{site: s, client: r.Header, arrived: now, peer: peerOf(r), scheme: "http", host: host}
 	if r.TLS != nil {
 		q.scheme = "https"
 	}
@@ -133,7 +134,7 @@ func (p *Proxy) newRequest(s *site, r *http.Request, target string, now time.Tim
 			q.scheme = v
 		}
 	}
-	q.key = p.searches.key(s.Key.Key(q.scheme, r.Host, target))
+	q.key = p.searches.key(s.Key.Key(q.scheme, host, target))
 	q.asked = parseAsked(r.Method, r.Header)
 	return q
 }

@@ -20,7 +20,7 @@ type request struct {
 	arrived time.Time
 	peer    string // the client's address, without port
 	scheme  string // as the client used it, or as a trusted proxy says
-	host    string // the client's Host
+	host    string // the client's Host, or what a trusted proxy says it was
 	trusted bool   // the peer is a trusted proxy
 
 	storable bool   // a ticket was given, so that what is fetched may be stored
