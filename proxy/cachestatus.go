@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 )
@@ -19,18 +18,9 @@ type cacheStatus struct {
 	detail    string // a token, such as a Reason's name, or any text; "" for none
 }
 
-// addTo adds the member to the right of those of the caches between us and the
-// origin (RFC 9211 section 2).
-func (s cacheStatus) addTo(h http.Header) {
-	h["Cache-Status"] = append(h["Cache-Status"], s.String())
-}
-
 // String renders the member.
-func (s cacheStatus) String() string { return string(s.appendTo(make([]byte, 0, 64))) }
-
-// appendTo appends the member to b.
-func (s cacheStatus) appendTo(b []byte) []byte {
-	b = append(b, "surrogate"...)
+func (s cacheStatus) String() string {
+	b := append(make([]byte, 0, 64), "surrogate"...)
 	if s.hit && s.fwd == "" { // section 2.1: hit and fwd exclude each other
 		b = append(b, "; hit"...)
 	}
@@ -70,7 +60,7 @@ func (s cacheStatus) appendTo(b []byte) []byte {
 			b = appendQuoted(b, s.detail)
 		}
 	}
-	return b
+	return string(b)
 }
 
 // isSFToken reports whether s can be written as a token (RFC 9651 section

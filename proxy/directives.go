@@ -22,9 +22,10 @@ type span struct {
 const forever = math.MaxInt32 * time.Second
 
 // requestDirectives are what the Cache-Control of a request asks (RFC 9111
-// section 5.2.1, RFC 5861 section 4). The zero value asks nothing.
+// section 5.2.1, RFC 5861 section 4). The zero value asks nothing. no-transform
+// is not among them, here and in responses: we transform nothing.
 type requestDirectives struct {
-	noCache, noStore, onlyIfCached, noTransform bool
+	noCache, noStore, onlyIfCached bool
 
 	maxAge, minFresh, ifError span
 	maxStale                  span // forever where it had no value
@@ -34,7 +35,7 @@ type requestDirectives struct {
 // 5.2.2, RFC 5861, RFC 8246), in Cache-Control or in a targeted field.
 type responseDirectives struct {
 	noStore, public, mustRevalidate, proxyRevalidate bool
-	mustUnderstand, noTransform, immutable           bool
+	mustUnderstand, immutable                        bool
 	private, noCache                                 bool     // without field names
 	fields                                           []string // named by no-cache="…" and private="…": canonical, sorted
 
@@ -58,7 +59,7 @@ func parseRequest(lines []string) requestDirectives {
 		return requestDirectives{noCache: true}
 	}
 	d := requestDirectives{
-		noCache: cd.NoCache, noStore: cd.NoStore, onlyIfCached: cd.OnlyIfCached, noTransform: cd.NoTransform,
+		noCache: cd.NoCache, noStore: cd.NoStore, onlyIfCached: cd.OnlyIfCached,
 		maxAge: spanOf(cd.MaxAge), minFresh: spanOf(cd.MinFresh), maxStale: spanOf(cd.MaxStale),
 	}
 	if cd.MaxStaleSet {
@@ -87,7 +88,7 @@ func (c *cleaner) response() responseDirectives {
 	}
 	d := responseDirectives{
 		noStore: cd.NoStore, public: cd.Public, mustRevalidate: cd.MustRevalidate, proxyRevalidate: cd.ProxyRevalidate,
-		noTransform: cd.NoTransform, immutable: cd.Immutable,
+		immutable:      cd.Immutable,
 		mustUnderstand: slices.Contains(cd.Extensions, "must-understand"),
 		private:        cd.PrivatePresent && len(cd.Private) == 0,
 		noCache:        cd.NoCachePresent && len(cd.NoCache) == 0,
@@ -133,7 +134,7 @@ const (
 
 func requestKind(name string) kind {
 	switch name {
-	case "no-cache", "no-store", "no-transform", "only-if-cached":
+	case "no-cache", "no-store", "only-if-cached":
 		return restricts
 	case "max-age", "min-fresh", "stale-if-error":
 		return seconds
@@ -145,7 +146,7 @@ func requestKind(name string) kind {
 
 func responseKind(name string) kind {
 	switch name {
-	case "no-store", "no-transform", "must-revalidate", "proxy-revalidate":
+	case "no-store", "must-revalidate", "proxy-revalidate":
 		return restricts
 	case "public", "immutable", "must-understand":
 		return permits

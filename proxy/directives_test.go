@@ -15,7 +15,7 @@ func TestParseRequestDirectives(t *testing.T) {
 	}{
 		{"", requestDirectives{}},
 		{"foo, bar=baz", requestDirectives{}},
-		{"no-cache, no-store|only-if-cached, no-transform", requestDirectives{noCache: true, noStore: true, onlyIfCached: true, noTransform: true}},
+		{"no-cache, no-store|only-if-cached, no-transform", requestDirectives{noCache: true, noStore: true, onlyIfCached: true}},
 		{"max-age=1, min-fresh=2, max-stale=3, stale-if-error=4", requestDirectives{maxAge: s(1), minFresh: s(2), maxStale: s(3), ifError: s(4)}},
 		{"max-stale", requestDirectives{maxStale: span{forever, true}}},
 		{"max-stale=5, max-stale", requestDirectives{maxStale: s(5)}},
@@ -43,7 +43,7 @@ func TestParseResponseDirectives(t *testing.T) {
 	}{
 		{"", responseDirectives{}},
 		{"public, immutable, must-understand, no-transform, must-revalidate, proxy-revalidate, no-store", responseDirectives{
-			public: true, immutable: true, mustUnderstand: true, noTransform: true, mustRevalidate: true, proxyRevalidate: true, noStore: true}},
+			public: true, immutable: true, mustUnderstand: true, mustRevalidate: true, proxyRevalidate: true, noStore: true}},
 		{"public=1, immutable=x, must-understand=\"\"", responseDirectives{}}, // what permits must be said plainly
 		{"must-revalidate=x", responseDirectives{mustRevalidate: true}},
 		{"max-age=1, s-maxage=2, stale-while-revalidate=3, stale-if-error=4", responseDirectives{maxAge: s(1), sMaxAge: s(2), whileRevalidate: s(3), ifError: s(4)}},

@@ -10,20 +10,12 @@ import (
 	"surrogate/store"
 )
 
-// freshen returns e as updated by the fields h of a 304, or of a 200 to a HEAD
-// (RFC 9111 sections 3.2, 4.3.4, 4.3.5), with a new life. The caller sets what
-// else changes: Ticket, and Vary, Pick and Alt when the fields have another Vary.
-func freshen(e *store.Entry, h http.Header, life store.Life) store.Entry {
-	out := *e
-	out.Head = store.HeadOf(updated(e, h))
-	out.Life = life
-	return out
-}
-
 // refresh admits e anew as updated by the fields h of a 304, or of a 200 to a
-// HEAD. Freshness is that of the updated fields, counted from the new response:
-// from its Date and Age, never from the stored ones. When the admission says
-// not to keep it, the entry returned is good for this answer only.
+// HEAD (RFC 9111 sections 4.3.4, 4.3.5). Freshness is that of the updated
+// fields, counted from the new response: from its Date and Age, never from the
+// stored ones. When the admission says not to keep it, the entry returned is
+// good for this answer only. The caller sets what it alone knows: Ticket, and
+// Pick and Alt, since the Vary may be another.
 func (p *Policy) refresh(a *asked, e *store.Entry, h http.Header, sent, received time.Time, rnd float64) (store.Entry, admission) {
 	fields := updated(e, h)
 	if _, ok := dateOf(h, "Date", received); !ok {

@@ -85,7 +85,6 @@ const (
 	whyPrecondition           // a precondition that only the origin can judge
 	whyTooLarge               // larger than is stored
 	whyPurged                 // purged while it was fetched
-	whyTruncated              // the origin broke off
 	whyStore                  // the store failed
 	numReasons
 )
@@ -127,6 +126,5 @@ var reasonNames = [numReasons]string{
 	whyPrecondition:    "precondition",
 	whyTooLarge:        "too-large",
 	whyPurged:          "purged",
-	whyTruncated:       "truncated",
 	whyStore:           "store-error",
 }
