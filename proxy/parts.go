@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -225,9 +226,7 @@ func combine(old, new *store.Entry) (store.Entry, bool) {
 		return store.Entry{}, false
 	}
 	h := old.Head.Header()
-	for name, vs := range new.Head.Header() {
-		h[name] = vs
-	}
+	maps.Copy(h, new.Head.Header())
 	delete(h, "Content-Range")
 	delete(h, "Content-Length")
 	out.Status, out.Head = http.StatusPartialContent, store.HeadOf(h)
