@@ -96,9 +96,11 @@ type Fresh struct {
 	// How long a stale response that does not say so itself is shown while its
 	// origin fails (stale-if-error).
 	SIE Duration `toml:"sie" default:"0s"`
-	// Honour a stale-while-revalidate or stale-if-error beside s-maxage, as some
-	// frameworks rely on; RFC 9111, section 5.2.2.10, has s-maxage forbid both.
-	LooseSMaxAge bool `toml:"loose_s_maxage" default:"false"`
+	// Honour a stale-while-revalidate or stale-if-error that a response names
+	// beside s-maxage, as frameworks that write both mean it and most CDNs read
+	// it; false reads RFC 9111, section 5.2.2.10, to the letter: s-maxage then
+	// forbids showing anything stale.
+	LooseSMaxAge bool `toml:"loose_s_maxage" default:"true"`
 	// Read an invalid Age as if it were absent (RFC 9111, section 5.1), instead of
 	// taking its response for stale.
 	IgnoreBadAge bool `toml:"ignore_bad_age" default:"false"`
