@@ -134,7 +134,7 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 	if found.Hit {
 		old = &found.Entry
 		switch {
-		case !old.Complete() && q.client["Range"] == nil:
+		case d.partial:
 			rng, ifRange, ok := missingRange(old)
 			if completing = ok; ok {
 				header["Range"] = []string{rng}
@@ -142,7 +142,7 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 					header["If-Range"] = []string{ifRange}
 				}
 			}
-		case setConditional(header, old):
+		case (d.act == actRevalidate || d.act == actStale) && setConditional(header, old):
 			conditional = true
 			if old.Complete() {
 				delete(header, "Range")
@@ -236,6 +236,7 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 			full = c
 		}
 	}
+	makeWhole(&full)
 	p.put(ctx, q, &full)
 }
 
