@@ -282,8 +282,7 @@ func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Re
 func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Header, sent, received time.Time) {
 	e, keep := p.freshened(q, f.ticket, old, h, sent, received)
 	if keep {
-		f.lone = true
-		p.put(p.ctx, q, &e)
+		p.put(p.ctx, q, &e) // whether or not a client still waits
 	}
 	q.site.counts.revalidated.Inc()
 	f.answered(&answer{kept: keep, whole: &e, entry: &e, status: http.StatusNotModified, length: int64(len(e.Body))})
