@@ -15,6 +15,40 @@ func open(t *testing.T, opt memstore.Options) store.Store {
 	return s
 }
 
+// Mutations tried on this package, each of which the suite fails for, with what
+// caught it. Try them again when touching a fence, the graph or a sweep.
+//
+//	Put ignores fences (check's error)               PurgeOvertakesPut and nine more
+//	Get ignores fences (look does not judge)         PurgeTakesWhatCarriesTheName and twenty more
+//	Put marks the record as seen after it checked    PurgeAtTheMomentOfPut
+//	Get marks the record as seen one purge too far   OddTags, PrefixPurge, CatchAllFallsWithEveryPurge
+//	soft fences do not refuse a Put                  SoftPurgeOvertakesPut
+//	a soft fall counts from the last of them         ManySoftPurgesNeverExtend, the model
+//	merged falls keep the later time                 ManySoftPurgesNeverExtend
+//	the later of two names' falls counts             SeveralSoftPurgesCountFromTheFirst, the model
+//	a soft fall lifts a hard one                     HardBeatsSoft, the model
+//	prefixes are not looked at                       PrefixPurge, the model
+//	a purge does not fence the catch-all             CatchAllFallsWithEveryPurge, the model
+//	folding leaves the floor where it is             FloorRaisesDoubt
+//	Put ignores the floor                            FloorRaisesDoubt
+//	a ticket from the future is taken                TicketsFromTheFutureAreRefused
+//	a sweep frees the reborn                         the model
+//	a sweep overlooks the key's other picks          URLPurgeTakesAllPicksAndSchemes
+//	a soft sweep forgets what it yielded             SoftSweepReclaimsNothing, the model
+//	a soft sweep yields the dead                     SoftSweepReclaimsNothing, the model
+//	nothing is remembered of what leaves             DependentsKnowWhatEndedBeforeAnyoneDepended, the model
+//	time is not extended upstream                    DependentsSurviveTheEnd
+//	edges are not extended                           DependentsSurviveTheEnd, the model
+//	a node does not learn what is stored             DependentsOneLevel, the model
+//	a node does not learn later versions             DependentsWhateverCameFirst, the model
+//	Put looks at nothing upstream                    PurgeOvertakesPutThroughADep, the model
+//	what fell and left is forgotten                  PurgeOvertakesPutThroughASweptDep
+//	a refusal never, or always, cascades             RefusalSaysWhenItMustBePassedOn
+//	another Vary leaves the old picks                VaryChangeDropsVariants
+//	picks, edges, the log are not bounded            TooManyPicks…, FullIndexRefusesDeps, TrimShowsAsGap
+//	the dead are shown                               EntriesDie
+//	a table forgets what follows a hole              PurgeOfManyNamesIsOne, the model
+//	moved index members are not told                 panics in ManyTags
 func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		New: func(t *testing.T) store.Store { return open(t, memstore.Options{}) },

@@ -282,6 +282,29 @@ var purgeCases = []testCase{
 			l.Errorf("what is younger than the floor: hit %v, doubt %v", f.Hit, f.Doubt)
 		}
 	}},
+	{"PurgeAtTheMomentOfPut", false, func(l *lab) {
+		// Whatever a Put and a purge of its tag do at the same time, nothing that
+		// began before the purge is shown after it.
+		rounds := 5000
+		if !l.c.Bubble {
+			rounds = 100
+		}
+		for i := range rounds {
+			e := l.entry("/a", tags("x"))
+			var wg sync.WaitGroup
+			start := make(chan struct{})
+			wg.Go(func() {
+				<-start
+				_ = l.s.Put(l.Context(), e)
+			})
+			close(start)
+			l.purge("x")
+			wg.Wait()
+			if f := l.get("/a", nil); f.Hit {
+				l.Fatalf("in round %d, ticket %d is shown after the purge at %d", i, f.Entry.Ticket, f.Ticket)
+			}
+		}
+	}},
 	{"ConcurrentPutPurge", false, func(l *lab) {
 		// An origin that answers its version, an editor who raises the version
 		// and purges. Whoever asks after a purge sees no older version.
