@@ -144,13 +144,13 @@ func (v *visit) finish(panicked any) {
 		}
 		return
 	}
+	if v.ctx.Err() != nil {
+		return // the client has left
+	}
 	v.writeHeader(http.StatusOK)
 	none := v.method == http.MethodHead || v.status == http.StatusNoContent || v.status == http.StatusNotModified
 	if v.length >= 0 && int64(v.body.Len()) < v.length && !none {
 		v.aborted = true // net/http closes the connection
-	}
-	if v.ctx.Err() != nil {
-		return
 	}
 	v.flushed = v.body.Len()
 	v.trailer = make(http.Header)

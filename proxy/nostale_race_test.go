@@ -1,0 +1,6 @@
+//go:build race
+
+package proxy_test
+
+// The race detector makes a history several times as slow.
+const nostaleDefault = 400
