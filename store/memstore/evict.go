@@ -72,7 +72,7 @@ func (s *Store) evict(few int) bool {
 			return true
 		}
 		r := s.recs.at(id)
-		s.ghosts.add(r.shard, r.hash, s.count)
+		s.ghosts.add(uint32(r.shard), r.hash, s.count)
 		s.remove(id, r)
 		s.evictions++
 	}
@@ -108,7 +108,7 @@ func (s *Store) victim() uint32 {
 
 // enqueue puts a new record where it belongs.
 func (s *Store) enqueue(id uint32, r *record) {
-	if s.ghosts.has(r.shard, r.hash) {
+	if s.ghosts.has(uint32(r.shard), r.hash) {
 		s.push(id, r, main)
 	} else {
 		s.push(id, r, small)

@@ -9,7 +9,7 @@ import (
 )
 
 // BoundGarbage keeps what the garbage collector leaves lying about near an
-// allowance until ctx ends: 64 MiB, or a tenth of a store's MaxBytes where that
+// allowance until ctx ends: 48 MiB, or a twelfth of a store's MaxBytes where that
 // is more. GOGC is a ratio, which is too much garbage for a full store
 // (as much again) and too many collections for an empty one; so after each
 // collection the ratio is set anew from what is alive. A memory limit stands
@@ -17,7 +17,7 @@ import (
 //
 // It sets what the whole process runs with. The program calls it once.
 func BoundGarbage(ctx context.Context, maxBytes int64) {
-	allowance := max(64<<20, maxBytes/10)
+	allowance := max(48<<20, maxBytes/12)
 	percent := debug.SetGCPercent(100)
 	limit := debug.SetMemoryLimit(-1)
 	defer debug.SetGCPercent(percent)

@@ -25,9 +25,54 @@ type index struct {
 
 // A name is one that at least one record carries.
 type name struct {
-	text    string
-	members []member
-	held    int64
+	text string
+	held int64
+	one  member    // the first member
+	more *[]member // the others: most names have one member
+}
+
+func (n *name) len() int {
+	switch {
+	case n.one.rec == 0:
+		return 0
+	case n.more == nil:
+		return 1
+	}
+	return 1 + len(*n.more)
+}
+
+func (n *name) at(i int) *member {
+	if i == 0 {
+		return &n.one
+	}
+	return &(*n.more)[i-1]
+}
+
+func (n *name) push(m member) {
+	switch {
+	case n.one.rec == 0:
+		n.one = m
+	case n.more == nil:
+		n.more = &[]member{m}
+	default:
+		*n.more = append(*n.more, m)
+	}
+}
+
+// pop takes off the last member and gives back room it left.
+func (n *name) pop() {
+	if n.more == nil {
+		n.one = member{}
+		return
+	}
+	l := len(*n.more) - 1
+	*n.more = (*n.more)[:l]
+	switch {
+	case l == 0:
+		n.more = nil
+	case cap(*n.more) > 64 && l < cap(*n.more)/4:
+		*n.more = append(make([]member, 0, 2*l), *n.more...)
+	}
 }
 
 // A member is a record's entry in a name's list, a ref the way back.
@@ -70,40 +115,36 @@ func (x *index) join(text string, id uint32, slot int, held int64) (r ref, ok bo
 		x.bytes += nameCost(text)
 	}
 	n := x.names.at(nid)
-	if l := len(n.members); l > 0 && n.members[l-1].rec == id {
+	l := n.len()
+	if l > 0 && n.at(l-1).rec == id {
 		return ref{}, false
 	}
-	if n.members == nil {
-		n.members = make([]member, 0, 1)
-	}
-	n.members = append(n.members, member{id, uint32(slot)})
+	n.push(member{id, uint32(slot)})
 	n.held += held
-	return ref{nid, uint32(len(n.members) - 1)}, true
+	return ref{nid, uint32(l)}, true
 }
 
 // leave takes the record out of everything it joined.
 func (x *index) leave(recs *slab[record], r *record) {
-	for _, rf := range r.refs {
+	held := r.held()
+	for _, rf := range r.refs.slice() {
 		n := x.names.at(rf.name)
-		last := len(n.members) - 1
-		moved := n.members[last]
-		n.members[rf.pos] = moved
-		recs.at(moved.rec).refs[moved.slot].pos = rf.pos
-		n.members = n.members[:last]
-		n.held -= r.held
-		switch {
-		case last == 0:
+		last := n.len() - 1
+		moved := *n.at(last)
+		*n.at(int(rf.pos)) = moved
+		recs.at(moved.rec).refs.slice()[moved.slot].pos = rf.pos
+		n.pop()
+		n.held -= held
+		if last == 0 {
 			t, h := x.hash(n.text)
 			t.remove(h, rf.name)
 			x.n--
 			x.bytes -= nameCost(n.text)
 			*n = name{}
 			x.names.free(rf.name)
-		case cap(n.members) > 64 && last < cap(n.members)/4:
-			n.members = append(make([]member, 0, 2*last), n.members...)
 		}
 	}
-	r.refs = nil
+	r.refs = packed[ref]{}
 }
 
 func nameCost(text string) int64 { return int64(len(text)) + int64(unsafe.Sizeof(name{})) + keySlot }
@@ -114,10 +155,10 @@ func (s *Store) enter(id uint32, r *record, e *store.Entry) {
 	if e.Life.Flags.Has(store.CatchAll) {
 		n++
 	}
-	r.refs = make([]ref, 0, n)
+	refs, held := make([]ref, 0, n), r.held()
 	join := func(text string) {
-		if rf, ok := s.index.join(text, id, len(r.refs), r.held); ok {
-			r.refs = append(r.refs, rf)
+		if rf, ok := s.index.join(text, id, len(refs), held); ok {
+			refs = append(refs, rf)
 		}
 	}
 	join(string(store.HostName(e.Key.Host())))
@@ -135,6 +176,7 @@ func (s *Store) enter(id uint32, r *record, e *store.Entry) {
 			}
 		}
 	}
+	r.refs = pack(refs)
 }
 
 // Lists for a name, in the order that suits its kind. A walk never misses a
@@ -187,7 +229,7 @@ func (w *walk) next(ids []uint32, n uint32) (_ []uint32, more bool) {
 		// joins behind it.
 		w.up = true
 		if nm != nil {
-			w.at = uint32(len(nm.members))
+			w.at = uint32(nm.len())
 		}
 		if w.kind == urlKind {
 			for _, scheme := range [...]string{"http://", "https://"} {
@@ -200,10 +242,10 @@ func (w *walk) next(ids []uint32, n uint32) (_ []uint32, more bool) {
 	if nm == nil {
 		return ids, false
 	}
-	w.at = min(w.at, uint32(len(nm.members)))
+	w.at = min(w.at, uint32(nm.len()))
 	for ; n > 0 && w.at > 0; n-- {
 		w.at--
-		ids = append(ids, nm.members[w.at].rec)
+		ids = append(ids, nm.at(int(w.at)).rec)
 	}
 	return ids, w.at > 0
 }
@@ -219,7 +261,7 @@ func (w *walk) carries(r *record) bool {
 		return true
 	}
 	id := w.s.index.find(w.text)
-	for _, rf := range r.refs {
+	for _, rf := range r.refs.slice() {
 		if rf.name == id {
 			return id != 0
 		}

@@ -163,7 +163,7 @@ func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (store.F
 			return f, nil
 		}
 		r = s.recs.at(id)
-		if e, body, rest = decode(r.blob); e.Vary == vary {
+		if e, body, rest = decode(r.blob.slice()); e.Vary == vary {
 			break
 		}
 		// The request is asked for its fields, which is code of the caller's,
@@ -181,7 +181,7 @@ func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (store.F
 			sh.mu.RUnlock()
 			return f, nil
 		}
-		e, body, rest = decode(r.blob)
+		e, body, rest = decode(r.blob.slice())
 	}
 	hit := s.look(r, &e, &f)
 	big := r.big
@@ -205,13 +205,12 @@ func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (store.F
 // choose returns the record with the pick among r and those after it, or else
 // the newest with the alternative. The shard's lock is held.
 func (s *Store) choose(r *record, pick store.Pick, ph uint32, alt store.Pick) *record {
-	ah := s.pickHash(alt)
 	var second *record
 	for {
 		switch {
 		case r.pick == ph && r.entry().Pick == pick:
 			return r
-		case second == nil && alt != "" && r.alt == ah && r.entry().Alt == alt:
+		case second == nil && alt != "" && r.entry().Alt == alt:
 			second = r
 		}
 		if r.next == 0 {
@@ -298,11 +297,11 @@ func (s *Store) Count(ctx context.Context, n store.Name) (store.Count, error) {
 	if url, ok := n.URL(); ok {
 		s.each(url, func(_ uint32, r *record) {
 			c.Entries++
-			c.Bytes += r.held
+			c.Bytes += r.held()
 		})
 	}
 	if nm := s.index.get(string(n)); nm != nil {
-		c.Entries += len(nm.members)
+		c.Entries += nm.len()
 		c.Bytes += nm.held
 	}
 	return c, nil

@@ -11,7 +11,7 @@ import (
 // Put implements store.Store.
 func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	blob, big := encode(e)
-	n := record{blob: blob, big: big, ticket: e.Ticket, held: e.Bytes(), pick: s.pickHash(e.Pick), alt: s.pickHash(e.Alt)}
+	n := record{blob: pack(blob), big: big, ticket: e.Ticket, pick: s.pickHash(e.Pick)}
 	if n.size()*2 > s.opt.MaxBytes {
 		return store.ErrTooLarge
 	}
@@ -94,7 +94,7 @@ func (s *Store) check(e *store.Entry, now int64) error {
 // insert makes n visible. e is its entry as the blob has it.
 func (s *Store) insert(n *record, e *store.Entry, now int64) {
 	sh, number, hash := s.shardOf(string(e.Key))
-	n.shard, n.hash = number, hash
+	n.shard, n.hash = uint8(number), hash
 	id := sh.find(s, hash, string(e.Key))
 	if id != 0 {
 		if known := s.recs.at(id).entry(); known.Vary != e.Vary {
@@ -147,8 +147,8 @@ func (s *Store) publish(id uint32, r, n *record) {
 	if r.live() {
 		sh.unchain(s, id, r)
 	}
-	r.blob, r.big, r.ticket, r.ends, r.held = n.blob, n.big, n.ticket, n.ends, n.held
-	r.keyAt, r.keyLen, r.hash, r.shard, r.pick, r.alt = n.keyAt, n.keyLen, n.hash, n.shard, n.pick, n.alt
+	r.blob, r.big, r.ticket, r.ends = n.blob, n.big, n.ticket, n.ends
+	r.keyAt, r.keyLen, r.hash, r.shard, r.pick = n.keyAt, n.keyLen, n.hash, n.shard, n.pick
 	r.fell.Store(0)
 	r.seen.Store(n.seen.Load())
 	r.next = sh.find(s, r.hash, r.key())
@@ -163,7 +163,7 @@ func (s *Store) publish(id uint32, r, n *record) {
 func (s *Store) account(r *record, sign int) {
 	s.count += sign
 	s.bytes += int64(sign) * r.size()
-	s.held += int64(sign) * r.held
+	s.held += int64(sign) * r.held()
 }
 
 // remove takes a record out of the store. The caller holds Store.mu.
@@ -182,7 +182,7 @@ func (s *Store) remove(id uint32, r *record) {
 
 // clear lets go of everything a record held.
 func (s *Store) clear(r *record) {
-	r.blob, r.big, r.refs = nil, nil, nil
+	r.blob, r.refs, r.big = packed[byte]{}, packed[ref]{}, nil
 	r.next, r.pick = 0, 0
 	r.uses.Store(0)
 }

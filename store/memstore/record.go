@@ -17,13 +17,12 @@ const bigBody = 16 << 10
 // its fields are written with both Store.mu and the shard's lock held and read
 // under either.
 type record struct {
-	blob []byte  // Entry.AppendMeta, then the body unless it is big
-	big  *[]byte // a big body
-	refs []ref   // its places in the index; under Store.mu alone
+	blob packed[byte] // Entry.AppendMeta, then the body unless it is big
+	refs packed[ref]  // its places in the index; under Store.mu alone
+	big  *[]byte      // a big body
 
 	ticket store.Seq
 	ends   int64 // unix nanoseconds
-	held   int64 // what Entry.Bytes says
 
 	// seen is the sequence number up to which no hard fall covers the record,
 	// fell the earliest soft one up to there. Get sets them under the shard's
@@ -35,8 +34,7 @@ type record struct {
 
 	keyAt, keyLen uint32 // where in blob the key is
 	hash          uint32 // of the key
-	shard         uint32
-	pick, alt     uint32 // hashes of Pick and Alt
+	pick          uint32 // hash of the pick
 	next          uint32 // the next pick of the same key, in order of storing, newest first
 
 	// The queue it waits in for its eviction; under Store.mu alone, but for
@@ -44,16 +42,29 @@ type record struct {
 	prev, after uint32
 	uses        atomic.Uint32
 	where       queueName
+	shard       uint8
 }
+
+// A packed slice is one of less than 4 Gi elements, a third smaller than Go's.
+type packed[T any] struct {
+	p    *T
+	n, c uint32
+}
+
+func pack[T any](s []T) packed[T] {
+	return packed[T]{unsafe.SliceData(s), uint32(len(s)), uint32(cap(s))}
+}
+
+func (p packed[T]) slice() []T { return unsafe.Slice(p.p, p.c)[:p.n] }
 
 // key is a view of the blob. It must not outlive the record in anything that
 // outlives the blob.
 func (r *record) key() string {
-	return unsafe.String(&r.blob[r.keyAt], int(r.keyLen))
+	return unsafe.String(&r.blob.slice()[r.keyAt], int(r.keyLen))
 }
 
 // live reports whether the record is in use.
-func (r *record) live() bool { return r.blob != nil }
+func (r *record) live() bool { return r.blob.p != nil }
 
 // decode returns the record's entry without its body, the length of that body
 // and, unless it is big, the body.
@@ -67,13 +78,19 @@ func decode(blob []byte) (e store.Entry, body int, rest []byte) {
 
 // entry is the record's entry without its body.
 func (r *record) entry() store.Entry {
-	e, _, _ := decode(r.blob)
+	e, _, _ := decode(r.blob.slice())
 	return e
+}
+
+// held is what Entry.Bytes says of the entry.
+func (r *record) held() int64 {
+	e, body, _ := decode(r.blob.slice())
+	return e.Bytes() + int64(body)
 }
 
 // size is what the record costs: memory taken, not bytes used.
 func (r *record) size() int64 {
-	n := int64(unsafe.Sizeof(*r)) + keySlot + int64(cap(r.blob)) + int64(cap(r.refs))*int64(unsafe.Sizeof(ref{})+unsafe.Sizeof(member{}))
+	n := int64(unsafe.Sizeof(*r)) + keySlot + int64(r.blob.c) + int64(r.refs.c)*int64(unsafe.Sizeof(ref{})+unsafe.Sizeof(member{}))
 	if r.big != nil {
 		n += int64(cap(*r.big)) + int64(unsafe.Sizeof(*r.big))
 	}

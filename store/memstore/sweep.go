@@ -102,10 +102,10 @@ func (sw *sweep) key(r *record) {
 				continue
 			}
 			x.Entries++
-			x.Bytes += r.held
+			x.Bytes += r.held()
 			if !sw.ev.Soft {
 				if r.uses.Load() > 0 || r.where == main {
-					s.ghosts.add(r.shard, r.hash, s.count) // when it is fetched again it is not new
+					s.ghosts.add(uint32(r.shard), r.hash, s.count) // when it is fetched again it is not new
 				}
 				s.remove(id, r)
 				s.swept++
