@@ -126,11 +126,11 @@ func (t *siteTable) find(host string) *site {
 	}
 }
 
-// Rules are the key rules of the site that a host belongs to, nil when no site
-// does.
-func (p *Proxy) Rules(host string) *store.KeyRules {
+// Site is the site that serves a host, nil when none does. Nobody may write to
+// it.
+func (p *Proxy) Site(host string) *Site {
 	if s := p.sites.Load().find(host); s != nil {
-		return &s.Key
+		return &s.Site
 	}
 	return nil
 }

@@ -90,11 +90,11 @@ func (n *node) explain(ctx context.Context, asked string) (*explanation, error) 
 		x.Site, x.Served, rules = s.Name, true, &s.Key
 	}
 	x.Key = rules.Key(scheme, host, target)
-	entries, cursor, err := n.store.List(ctx, store.URLName(x.Key), "", maxExplained)
+	entries, whole, err := n.entriesAt(ctx, store.URLName(x.Key))
 	if err != nil {
 		return nil, err
 	}
-	x.Cut = cursor != ""
+	x.Cut = !whole
 	now := time.Now()
 	carried := map[store.Name]bool{store.AllName: true, store.HostName(x.Key.Host()): true, store.URLName(x.Key): true}
 	for i := range entries {
@@ -114,6 +114,28 @@ func (n *node) explain(ctx context.Context, asked string) (*explanation, error) 
 	}
 	x.Verdict = x.judge(entries)
 	return x, nil
+}
+
+// entriesAt lists the entries of a URL, and says whether these are all. What was
+// made from the URL carries its name too, and is passed over.
+func (n *node) entriesAt(ctx context.Context, url store.Name) (own []store.Entry, whole bool, err error) {
+	cursor := ""
+	for range maxExplained {
+		var page []store.Entry
+		page, cursor, err = n.store.List(ctx, url, cursor, maxExplained)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, e := range page {
+			if store.URLName(e.Key) == url {
+				own = append(own, e)
+			}
+		}
+		if cursor == "" || len(own) >= maxExplained {
+			break
+		}
+	}
+	return own, cursor == "", nil
 }
 
 // cachedOf describes an entry.
@@ -176,11 +198,11 @@ func (n *node) fallsWith(ctx context.Context, x *explanation, entries []store.En
 				if _, isURL := nm.URL(); !isURL || nm == self {
 					continue
 				}
-				from, _, err := n.store.List(ctx, nm, "", maxExplained)
+				from, whole, err := n.entriesAt(ctx, nm)
 				if err != nil {
 					return err
 				}
-				from = slices.DeleteFunc(from, func(e store.Entry) bool { return store.URLName(e.Key) != nm })
+				x.Cut = x.Cut || !whole
 				queue = append(queue, level{from, append(slices.Clip(queue[0].via), nm.String())})
 			}
 		}
