@@ -223,6 +223,9 @@ func (p *Proxy) deliverLive(o *outcome, r *http.Request, q *request, resp *http.
 	// Nobody knows how long the rest takes when its length is not known: a long
 	// poll or an event stream. Each piece goes out at once.
 	each := resp.ContentLength < 0
+	if each {
+		o.flush() // the head is news too: an event stream has begun
+	}
 	chunk := getChunk()
 	defer putChunk(chunk)
 	stop := closeOnDone(r.Context(), resp.Body)
