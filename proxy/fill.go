@@ -205,6 +205,7 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 	p.unshared.remove(q.key)
 	e := p.newEntry(q, f.ticket, resp.StatusCode, resp.Header, adm, received.Sub(sent))
 	a.entry, a.header = e, s.visible(resp.Header)
+	announceTrailers(a.header, resp.Trailer)
 	if n := resp.ContentLength; n > 0 {
 		f.buf = make([]byte, 0, min(n, 1<<20))
 	}
