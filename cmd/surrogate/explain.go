@@ -90,7 +90,7 @@ func (n *node) explain(ctx context.Context, asked string) (*explanation, error) 
 		x.Site, x.Served, rules = s.Name, true, &s.Key
 	}
 	x.Key = rules.Key(scheme, host, target)
-	entries, whole, err := n.entriesAt(ctx, store.URLName(x.Key))
+	entries, _, whole, err := n.entriesAt(ctx, store.URLName(x.Key))
 	if err != nil {
 		return nil, err
 	}
@@ -116,26 +116,28 @@ func (n *node) explain(ctx context.Context, asked string) (*explanation, error) 
 	return x, nil
 }
 
-// entriesAt lists the entries of a URL, and says whether these are all. What was
-// made from the URL carries its name too, and is passed over.
-func (n *node) entriesAt(ctx context.Context, url store.Name) (own []store.Entry, whole bool, err error) {
+// entriesAt lists the entries of a URL and, apart from them, those made from it,
+// which carry its name too; whole says whether these are all.
+func (n *node) entriesAt(ctx context.Context, url store.Name) (own, made []store.Entry, whole bool, err error) {
 	cursor := ""
 	for range maxExplained {
 		var page []store.Entry
 		page, cursor, err = n.store.List(ctx, url, cursor, maxExplained)
 		if err != nil {
-			return nil, false, err
+			return nil, nil, false, err
 		}
 		for _, e := range page {
 			if store.URLName(e.Key) == url {
 				own = append(own, e)
+			} else {
+				made = append(made, e)
 			}
 		}
 		if cursor == "" || len(own) >= maxExplained {
 			break
 		}
 	}
-	return own, cursor == "", nil
+	return own, made, cursor == "", nil
 }
 
 // cachedOf describes an entry.
@@ -198,7 +200,7 @@ func (n *node) fallsWith(ctx context.Context, x *explanation, entries []store.En
 				if _, isURL := nm.URL(); !isURL || nm == self {
 					continue
 				}
-				from, whole, err := n.entriesAt(ctx, nm)
+				from, _, whole, err := n.entriesAt(ctx, nm)
 				if err != nil {
 					return err
 				}
@@ -212,21 +214,26 @@ func (n *node) fallsWith(ctx context.Context, x *explanation, entries []store.En
 
 // takesAlong lists what was made from the URL, and what from that.
 func (n *node) takesAlong(ctx context.Context, x *explanation) error {
-	level := []store.Name{store.URLName(x.Key)}
-	seen := map[store.Name]bool{level[0]: true}
-	for len(level) > 0 {
-		found, err := n.store.Dependents(ctx, level)
+	self := store.URLName(x.Key)
+	seen := map[store.Name]bool{self: true}
+	for queue := []store.Name{self}; len(queue) > 0; queue = queue[1:] {
+		_, made, whole, err := n.entriesAt(ctx, queue[0])
 		if err != nil {
 			return err
 		}
-		level = slices.DeleteFunc(found, func(nm store.Name) bool { return seen[nm] })
-		for _, nm := range level {
-			seen[nm] = true
+		x.Cut = x.Cut || !whole
+		for i := range made {
+			url := store.URLName(made[i].Key)
+			if seen[url] {
+				continue
+			}
+			seen[url] = true
 			if len(x.Takes) == maxExplained {
 				x.Cut = true
 				return nil
 			}
-			x.Takes = append(x.Takes, nm.String())
+			x.Takes = append(x.Takes, url.String())
+			queue = append(queue, url)
 		}
 	}
 	return nil
