@@ -71,6 +71,10 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 			r.Host = s.url.Host
 		}
 		resp, err := o.rt.RoundTrip(r)
+		if err == nil && !isAnswer(resp, r) {
+			resp.Body.Close()
+			return nil, fmt.Errorf("the origin answered with the status %d, which is no answer", resp.StatusCode)
+		}
 		var dial *net.OpError
 		if err == nil || !errors.As(err, &dial) || dial.Op != "dial" {
 			return resp, err
@@ -80,6 +84,12 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+}
+
+// isAnswer reports whether a status can answer r: one below 100 is none, and
+// protocols are switched for who asks for it only.
+func isAnswer(resp *http.Response, r *http.Request) bool {
+	return resp.StatusCode >= 100 && (resp.StatusCode != http.StatusSwitchingProtocols || r.Header["Upgrade"] != nil)
 }
 
 // pick returns the next server that is up, or the next one if none is.
