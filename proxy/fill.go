@@ -417,7 +417,7 @@ func (p *Proxy) tracing(ctx context.Context, f *flight) context.Context {
 			if code == http.StatusEarlyHints || code == http.StatusProcessing {
 				c := http.Header(h).Clone()
 				c[interimStatus] = []string{strconv.Itoa(code)}
-				f.hint(c)
+				return f.hint(c)
 			}
 			return nil
 		},

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -194,12 +195,20 @@ func (f *flight) next(ctx context.Context, rd *reader, idle func()) ([]byte, err
 	}
 }
 
-// hint passes on an interim response.
-func (f *flight) hint(h http.Header) {
+// maxHints bounds the interim responses to one request. They are kept for who
+// joins later, so an origin must not send them for ever.
+const maxHints = 32
+
+// hint passes on an interim response. An error ends the fetch.
+func (f *flight) hint(h http.Header) error {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.hints) == maxHints {
+		return errors.New("the origin sent too many interim responses")
+	}
 	f.hints = append(f.hints, h)
 	f.changed()
-	f.mu.Unlock()
+	return nil
 }
 
 // answered makes the head known. A live response whose client has left is
