@@ -184,9 +184,7 @@ func (p *Proxy) streamFlight(o *outcome, r *http.Request, f *flight, rd *reader,
 				o.gone = true
 				return
 			}
-			// The client must not take what it has for the whole.
-			o.broken = true
-			panic(http.ErrAbortHandler)
+			o.breakOff()
 		}
 		if b == nil {
 			break
@@ -199,7 +197,9 @@ func (p *Proxy) streamFlight(o *outcome, r *http.Request, f *flight, rd *reader,
 			return
 		}
 	}
-	setTrailers(o.w.Header(), f.trailer)
+	if end < 0 { // and all of it is here
+		setTrailers(o.w.Header(), f.trailer)
+	}
 }
 
 // deliverLive sends a response that is not kept, as it comes.
@@ -249,8 +249,7 @@ func (p *Proxy) deliverLive(o *outcome, r *http.Request, q *request, resp *http.
 				return
 			}
 			p.log.Warn("origin broke off", "url", string(q.key), "error", err)
-			o.broken = true
-			panic(http.ErrAbortHandler)
+			o.breakOff()
 		}
 	}
 	setTrailers(h, resp.Trailer)

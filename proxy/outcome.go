@@ -55,6 +55,15 @@ func (o *outcome) write(b []byte) bool {
 
 func (o *outcome) flush() { http.NewResponseController(o.w).Flush() }
 
+// breakOff ends the connection, so that the client cannot take what it has for
+// the whole. What has arrived is sent first: who may ask for the rest by a range
+// need not begin anew.
+func (o *outcome) breakOff() {
+	o.broken = true
+	o.flush()
+	panic(http.ErrAbortHandler)
+}
+
 // interim passes on an interim response (RFC 9110, section 15.2).
 func (o *outcome) interim(hint http.Header) {
 	h := o.w.Header()
