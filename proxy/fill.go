@@ -195,6 +195,10 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 		if !isOriginError(resp.StatusCode) && q.storable {
 			p.unshared.add(q.key, received.Add(s.Fill.Unshared))
 		}
+		if found.Hit {
+			// What is stored stays as it is: refreshing it brought nothing.
+			p.resting.add(q.key, received.Add(restFor))
+		}
 		s.counts.notKept(adm.why)
 		a.header = s.visible(resp.Header)
 		a.live = resp
@@ -350,7 +354,8 @@ func (p *Proxy) failed(f *flight, q *request, old *store.Entry, err error) {
 	f.finish(nil, err)
 }
 
-// restFor is how long a failed background refresh is not tried again.
+// restFor is how long a background refresh that failed, or brought nothing to
+// store, is not tried again.
 const restFor = time.Second
 
 // put stores e, and passes on the fall of one that a purge overtook.
