@@ -62,10 +62,20 @@ func shopSite() proxy.Site {
 	}
 }
 
-// newHouse opens a house; close it before the test, or its bubble, ends.
+// newHouse opens a house with a fake origin; close it before the test, or its
+// bubble, ends.
 func newHouse(t testing.TB, log *slog.Logger) *house {
 	t.Helper()
-	h := &house{t: t, origin: &origin{}, site: shopSite()}
+	o := &origin{}
+	h := openHouse(t, log, shopSite(), func(*proxy.Site) http.RoundTripper { return o })
+	h.origin = o
+	return h
+}
+
+// openHouse opens a house for a site; without a transport its origin is real.
+func openHouse(t testing.TB, log *slog.Logger, site proxy.Site, transport func(*proxy.Site) http.RoundTripper) *house {
+	t.Helper()
+	h := &house{t: t, site: site}
 	h.store = &flakyStore{Store: memstore.New(memstore.Options{MaxBytes: 64 << 20})}
 	h.purger = purge.New(purge.Options{
 		Store: h.store,
@@ -81,7 +91,7 @@ func newHouse(t testing.TB, log *slog.Logger) *house {
 			return h.purger.Invalidate(ctx, names, false, by)
 		},
 		Trusted:   []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
-		Transport: func(*proxy.Site) http.RoundTripper { return h.origin },
+		Transport: transport,
 	})
 	if err != nil {
 		t.Fatal(err)

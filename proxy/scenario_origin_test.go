@@ -35,6 +35,8 @@ type origin struct {
 	inside int // requests under way
 	peak   int // the most there were at once
 
+	bodies []*originBody // that were handed out
+
 	surprise error // a scenario's origin was asked what it has no answer for
 }
 
@@ -95,7 +97,31 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 		}
 	}
-	return rep.response(ctx, r)
+	resp, err := rep.response(ctx, r)
+	if err == nil {
+		if b, ok := resp.Body.(*originBody); ok {
+			o.mu.Lock()
+			o.bodies = append(o.bodies, b)
+			o.mu.Unlock()
+		}
+	}
+	return resp, err
+}
+
+// leaked returns how many responses nobody reads on, nor has closed: with
+// net/http's Transport each would hold a connection for ever.
+func (o *origin) leaked() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := 0
+	for _, b := range o.bodies {
+		b.mu.Lock()
+		if !b.closed && b.ctx.Err() == nil {
+			n++
+		}
+		b.mu.Unlock()
+	}
+	return n
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A scenario tells in a few lines what an origin says, an editor does, a client
@@ -172,6 +173,12 @@ func (s *script) play(t *testing.T) {
 		}
 		for _, v := range r.background {
 			<-v.done
+		}
+		// What goes on for nobody's sake is over by then.
+		time.Sleep(10 * time.Minute)
+		if n := r.origin.leaked(); n > 0 {
+			fmt.Fprintf(t.Output(), "%s: at the end %d responses of the origin are neither read nor closed\n", s.name, n)
+			t.Fail()
 		}
 		r.close()
 	}()
