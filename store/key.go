@@ -135,7 +135,7 @@ func CanonicalHost(scheme, host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.Contains(host[i:], "]") {
 		name, port = host[:i], host[i+1:]
 	}
-	name = strings.TrimSuffix(name, ".")
+	name = strings.TrimRight(name, ".")
 	if port == "" || scheme == "http" && port == "80" || scheme == "https" && port == "443" {
 		return name
 	}
@@ -237,7 +237,8 @@ func SplitURL(s, base string) (scheme, host, target string, err error) {
 	if target == "" || target[0] == '?' {
 		target = "/" + target
 	}
-	if u, err := url.Parse("//" + host); host == "" || err != nil || u.Host != host || u.User != nil {
+	if u, err := url.Parse("//" + host); err != nil || u.Hostname() == "" || u.Host != host || u.User != nil ||
+		host[0] != '[' && strings.Count(host, ":") > 1 {
 		return "", "", "", fmt.Errorf("%w: %q has no valid host", ErrBadURL, s)
 	}
 	for i := range len(target) {

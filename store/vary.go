@@ -87,70 +87,74 @@ func AltPickFor(vary string, ask Fields, contentLanguage []string) Pick {
 
 // pickOf writes the pick; with a language, that stands for Accept-Language.
 func pickOf(vary string, ask Fields, language string) Pick {
-	var b strings.Builder
+	var b []byte
 	for n := range strings.SplitSeq(vary, ",") {
 		if n == acceptLanguage && language != "" {
-			b.WriteString(n + ": =" + language + "\n")
+			b = append(b, n+": ="+language+"\n"...)
 			continue
 		}
 		vs := ask.Values(textproto.CanonicalMIMEHeaderKey(n))
 		if vs == nil {
 			continue
 		}
-		b.WriteString(n)
-		b.WriteString(": ")
+		b = append(b, n...)
+		b = append(b, ": "...)
 		if n == acceptLanguage {
-			b.WriteString(normalLanguages(vs))
-			b.WriteByte('\n')
-			continue
+			b = append(b, normalLanguages(vs)...)
+		} else {
+			b = appendNormal(b, vs)
 		}
-		for i, v := range vs {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			writeNormal(&b, v)
-		}
-		b.WriteByte('\n')
+		b = append(b, '\n')
 	}
-	return Pick(b.String())
+	return Pick(b)
 }
 
-// writeNormal writes v with the optional white space around its commas
-// normalised outside quoted strings.
-func writeNormal(b *strings.Builder, v string) {
-	v = strings.Trim(v, " \t")
+// appendNormal appends the values of a field as one, with the optional white
+// space around its commas normalised outside quoted strings.
+func appendNormal(b []byte, values []string) []byte {
+	start := len(b)
+	v := strings.Trim(strings.Join(values, ","), " \t") // a quoted string may reach over lines
+	b = appendNormalValue(b, v)
+	// An empty last member leaves a space behind its comma, which would not
+	// survive in a field (see Pick.Header).
+	for len(b) > start && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func appendNormalValue(b []byte, v string) []byte {
 	if strings.IndexByte(v, ',') < 0 {
-		b.WriteString(v)
-		return
+		return append(b, v...)
 	}
 	quoted := false
 	for i := 0; i < len(v); i++ {
 		switch c := v[i]; {
 		case quoted && c == '\\' && i+1 < len(v):
-			b.WriteByte(c)
 			i++
-			b.WriteByte(v[i])
+			b = append(b, c, v[i])
 		case c == '"':
 			quoted = !quoted
-			b.WriteByte(c)
+			b = append(b, c)
 		case !quoted && (c == ' ' || c == '\t'):
 			j := i
 			for j < len(v) && (v[j] == ' ' || v[j] == '\t') {
 				j++
 			}
 			if v[j] != ',' {
-				b.WriteString(v[i:j])
+				b = append(b, v[i:j]...)
 			}
 			i = j - 1
 		case !quoted && c == ',':
-			b.WriteString(", ")
+			b = append(b, ", "...)
 			for i+1 < len(v) && (v[i+1] == ' ' || v[i+1] == '\t') {
 				i++
 			}
 		default:
-			b.WriteByte(c)
+			b = append(b, c)
 		}
 	}
+	return b
 }
 
 // Header returns request fields that have this pick.
@@ -203,16 +207,10 @@ func languages(values []string) (ls []language, ok bool) {
 
 func normalLanguages(values []string) string {
 	ls, ok := languages(values)
-	var b strings.Builder
 	if !ok {
-		for i, v := range values {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			writeNormal(&b, v)
-		}
-		return b.String()
+		return string(appendNormal(nil, values))
 	}
+	var b strings.Builder
 	for i, l := range ls {
 		if i > 0 {
 			b.WriteString(", ")
