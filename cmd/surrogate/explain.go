@@ -242,9 +242,7 @@ func (n *node) takesAlong(ctx context.Context, x *explanation) error {
 // lastTouch finds the last purge of what the URL carries, as far as the log
 // reaches back, or, when it is gone, the one that was swept for it.
 func (n *node) lastTouch(ctx context.Context, key store.Key, entries []store.Entry, carried map[store.Name]bool) (*touch, error) {
-	swept := n.fallen.by(key)
-	other := store.Key("http://" + key.URL())
-	swept = max(swept, n.fallen.by(other))
+	swept := max(n.fallen.by(store.Key("http://"+key.URL())), n.fallen.by(store.Key("https://"+key.URL())))
 	held, err := n.store.Stats(ctx)
 	if err != nil {
 		return nil, err
