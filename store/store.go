@@ -61,7 +61,13 @@ type Store interface {
 	// Dependents returns the URL names of the entries that carry one of names,
 	// as a tag, dep, URL, host or prefix, and whose URL some other entry
 	// declared as a dep: one level of the cascade. Names already in names are
-	// left out. It costs the edges among names that are depended upon.
+	// left out. What carries CatchAllName counts whatever the names, for it falls
+	// with every purge. It costs the edges among names that are depended upon.
+	//
+	// Put records an entry's edges before it compares its ticket, and compares it
+	// with the fences on everything upstream as well. So whoever asks again after
+	// his fences stand, and purges what is new, misses nothing: of a Put and a
+	// purge at the same time one sees the other's edge, or the other's fence.
 	Dependents(ctx context.Context, names []Name) ([]Name, error)
 
 	// Sweep reclaims what the purge at seq killed and yields each key once,
@@ -75,14 +81,15 @@ type Store interface {
 	// back to seq.
 	Events(ctx context.Context, after Seq) iter.Seq2[Event, error]
 
-	// Count returns how many entries carry name, and their bytes, at constant
-	// cost; purged entries count until they are swept.
+	// Count returns how many entries carry name, and their Entry.Bytes, at constant
+	// cost; purged entries count until they are swept. A prefix is never carried.
 	Count(ctx context.Context, name Name) (Count, error)
 
 	// List returns up to limit entries that carry name (AllName: every entry),
 	// from the cursor of the previous page ("" first). The next cursor is ""
 	// after the last page. Entries that a fence covers are left out. Bodies are
-	// left out.
+	// left out. Of a prefix it lists what the prefix covers. An entry that is
+	// there all the while is listed once, whatever comes and goes.
 	List(ctx context.Context, name Name, cursor string, limit int) ([]Entry, string, error)
 
 	// Stats returns what the store holds now.
@@ -164,7 +171,7 @@ type Stats struct {
 	Entries   int   // entries held, purged ones included until they are swept
 	Bytes     int64 // what they cost against Capacity
 	Capacity  int64 // the most that Bytes may become
-	Names     int   // distinct names with members or fences
+	Names     int   // distinct names with members
 	Fences    int   // fences standing
 	Edges     int   // dependency edges
 	Seq       Seq   // the last purge

@@ -298,6 +298,9 @@ var sweepCases = []testCase{
 				}
 			}
 		}
+		if got := l.list(store.PrefixName("shop.test/1"), 4, func(int) {}); len(got) != 11 {
+			l.Errorf("the list of a prefix has %d", len(got))
+		}
 		if got := l.list("none", 10, func(int) {}); len(got) != 0 {
 			l.Errorf("a list of nothing has %d", len(got))
 		}
