@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"surrogate/store/memstore"
 )
 
 // Real sockets, for what a bubble cannot hold: origins that do to a connection
@@ -143,7 +145,7 @@ func besieged(t *testing.T, does func(net.Conn, *http.Request)) (*house, *httpte
 	site.Origins = []*url.URL{{Scheme: "http", Host: o.l.Addr().String()}}
 	site.Fill.ResponseTimeout = 300 * time.Millisecond
 	site.Fill.IdleTimeout = 300 * time.Millisecond
-	h := openHouse(t, slog.New(slog.DiscardHandler), site, nil)
+	h := openHouse(t, slog.New(slog.DiscardHandler), site, memstore.Options{}, nil)
 	server := httptest.NewServer(h.public)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	t.Cleanup(func() {
@@ -228,7 +230,7 @@ func TestNobodyListens(t *testing.T) {
 	gone.Close()
 	site := shopSite()
 	site.Origins = []*url.URL{{Scheme: "http", Host: gone.Addr().String()}}
-	h := openHouse(t, slog.New(slog.DiscardHandler), site, nil)
+	h := openHouse(t, slog.New(slog.DiscardHandler), site, memstore.Options{}, nil)
 	defer h.close()
 	server := httptest.NewServer(h.public)
 	defer server.Close()

@@ -135,10 +135,10 @@ func (h *history) promise(changed map[*page]int, soft bool) {
 // post changes a page by an unsafe request.
 func (h *history) post(name string, p *page) {
 	changed := make(map[*page]int)
-	v := send(h.t, h.public, "POST", "http", p.host, p.path, http.Header{"X-Changes": {name}}, "x", visitor)
+	v := send(h.t, h.public, "POST", "http", p.host, p.path, http.Header{"X-Changes": {name}, "X-Variant": {"a"}}, "x", visitor)
 	<-v.done
 	h.mu.Lock()
-	if v.code() == http.StatusNoContent {
+	if v.code() == http.StatusNoContent || v.code() == http.StatusOK {
 		for _, q := range h.pages {
 			if n, ok := h.posted[name][q]; ok {
 				changed[q] = n
@@ -171,6 +171,12 @@ func (h *history) answerer(r *rand.Rand) func(*http.Request, int) (*reply, error
 					q.since[q.version] = time.Now()
 					h.posted[name][q] = q.version
 				}
+			}
+			if r.IntN(2) == 0 {
+				// The answer is what a GET would be given, and says so.
+				p.write(rep, req, r)
+				rep.status = http.StatusOK
+				rep.header.Set("Content-Location", p.path)
 			}
 			return rep, nil
 		}

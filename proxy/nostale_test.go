@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"surrogate/store"
+	"surrogate/store/memstore"
 )
 
 // The property that all of this serves: whoever asks after a purge has been
@@ -106,8 +107,8 @@ type line struct {
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
-	h := &history{house: newHouse(t, slog.New(slog.DiscardHandler)), t: t, seed: seed, start: time.Now(), posted: make(map[string]map[*page]int)}
 	r := rand.New(rand.NewPCG(seed, 0))
+	h := &history{house: newHouseOn(t, slog.New(slog.DiscardHandler), dimensions(r)), t: t, seed: seed, start: time.Now(), posted: make(map[string]map[*page]int)}
 	for i := range 6 {
 		p := &page{
 			host: []string{shopHost, "other.example"}[i/4], path: fmt.Sprintf("/%s/%d", []string{"x", "y"}[i%2], i),
@@ -136,6 +137,20 @@ func newHistory(t *testing.T, seed uint64) *history {
 	}
 	h.origin.answer = h.answerer(rand.New(rand.NewPCG(seed, 1)))
 	return h
+}
+
+// dimensions are those of a store that is now and then too small: for its
+// entries, so that some are evicted; for its fences, so that some are forgotten
+// and what is older is doubted.
+func dimensions(r *rand.Rand) memstore.Options {
+	opt := memstore.Options{MaxBytes: 64 << 20}
+	if r.IntN(4) == 0 {
+		opt.MaxBytes = 3 << 10
+	}
+	if r.IntN(4) == 0 {
+		opt.MaxFences, opt.MaxPrefixes, opt.MaxPicks = 1+r.IntN(6), 1, 1
+	}
+	return opt
 }
 
 func (p *page) url() string { return "http://" + p.host + p.path }

@@ -66,17 +66,23 @@ func shopSite() proxy.Site {
 // bubble, ends.
 func newHouse(t testing.TB, log *slog.Logger) *house {
 	t.Helper()
+	return newHouseOn(t, log, memstore.Options{MaxBytes: 64 << 20})
+}
+
+// newHouseOn is newHouse with a store of other dimensions.
+func newHouseOn(t testing.TB, log *slog.Logger, opt memstore.Options) *house {
+	t.Helper()
 	o := &origin{}
-	h := openHouse(t, log, shopSite(), func(*proxy.Site) http.RoundTripper { return o })
+	h := openHouse(t, log, shopSite(), opt, func(*proxy.Site) http.RoundTripper { return o })
 	h.origin = o
 	return h
 }
 
 // openHouse opens a house for a site; without a transport its origin is real.
-func openHouse(t testing.TB, log *slog.Logger, site proxy.Site, transport func(*proxy.Site) http.RoundTripper) *house {
+func openHouse(t testing.TB, log *slog.Logger, site proxy.Site, opt memstore.Options, transport func(*proxy.Site) http.RoundTripper) *house {
 	t.Helper()
 	h := &house{t: t, site: site}
-	h.store = &flakyStore{Store: memstore.New(memstore.Options{MaxBytes: 64 << 20})}
+	h.store = &flakyStore{Store: memstore.New(opt)}
 	h.purger = purge.New(purge.Options{
 		Store: h.store,
 		Rules: func(string) *store.KeyRules { return &h.site.Key },
