@@ -271,6 +271,21 @@ func eventually(t *testing.T, try func() error) {
 	}
 }
 
+// warm asks until the answer is a hit. The first client has its answer before it
+// is stored, so the next may still share the fetch.
+func warm(t *testing.T, url string, fields ...string) (a answered) {
+	t.Helper()
+	eventually(t, func() error {
+		if a = get(t, url, fields...); !isHit(a) {
+			return fmt.Errorf("%s: %s, %s", url, a.Status, a.cache())
+		}
+		return nil
+	})
+	return a
+}
+
+func isHit(a answered) bool { return strings.Contains(a.cache(), "; hit") }
+
 func writeFile(t *testing.T, path, text string) string {
 	t.Helper()
 	if path == "" {

@@ -31,50 +31,49 @@ func TestServeAndPurge(t *testing.T) {
 	origin, _ := taggingOrigin(t)
 	p := serveFor(t, origin)
 	a, b := p.proxy+"/a?tag=red", p.proxy+"/b?tag=blue"
-	warm := func() {
+	warmBoth := func() {
 		t.Helper()
 		for _, u := range []string{a, b} {
-			get(t, u)
-			if got := get(t, u); !strings.Contains(got.cache(), "hit") || got.Header.Get("Surrogate-Key") != "" {
-				t.Fatalf("%s: Cache-Status %q, Surrogate-Key %q", u, got.cache(), got.Header.Get("Surrogate-Key"))
+			if got := warm(t, u); got.Header.Get("Surrogate-Key") != "" {
+				t.Fatalf("%s: Surrogate-Key %q", u, got.Header.Get("Surrogate-Key"))
 			}
 		}
 	}
 	fell := func(what string) {
 		t.Helper()
-		if got := get(t, a); strings.Contains(got.cache(), "hit") {
+		if got := get(t, a); isHit(got) {
 			t.Errorf("%s: still a hit", what)
 		}
-		if got := get(t, b); !strings.Contains(got.cache(), "hit") {
+		if got := get(t, b); !isHit(got) {
 			t.Errorf("%s: took another page along", what)
 		}
 	}
-	warm()
+	warmBoth()
 	if got := ask(t, "PURGE", p.proxy+"/", "", "Surrogate-Key: red"); got.StatusCode != 200 || !strings.Contains(got.body, `"ok"`) {
 		t.Fatalf("PURGE: %s %s", got.Status, got.body)
 	}
 	fell("PURGE by tag")
-	warm()
+	warmBoth()
 	ask(t, "PURGE", a, "")
 	fell("PURGE of a URL")
 
 	for _, args := range [][]string{{"red"}, {"--tag", "red"}, {"--url", a}, {"--prefix", strings.TrimPrefix(p.proxy, "http://") + "/a"}} {
-		warm()
+		warmBoth()
 		code, out, errs := said(t, append([]string{"purge", "--admin", p.admin}, args...)...)
 		if code != 0 || !strings.HasPrefix(out, "purged ") || errs != "" {
 			t.Fatalf("purge %q: %d\n%s%s", args, code, out, errs)
 		}
 		fell(strings.Join(args, " "))
 	}
-	warm()
+	warmBoth()
 	said(t, "purge", "--admin", p.admin, "--dry-run", "red")
-	if got := get(t, a); !strings.Contains(got.cache(), "hit") {
+	if got := get(t, a); !isHit(got) {
 		t.Error("a dry run purged")
 	}
 	said(t, "purge", "--admin", p.admin, "--soft", "red")
 	fell("soft purge")
 	said(t, "purge", "--admin", p.admin, "--everything", "--why", "the end")
-	if got := get(t, b); strings.Contains(got.cache(), "hit") {
+	if got := get(t, b); isHit(got) {
 		t.Error("everything: still a hit")
 	}
 
@@ -91,7 +90,9 @@ func TestServeAndPurge(t *testing.T) {
 func TestStats(t *testing.T) {
 	origin, _ := taggingOrigin(t)
 	p := serveFor(t, origin)
-	for range 3 {
+	asked := uint64(3)
+	warm(t, p.proxy+"/a?tag=red")
+	for range asked {
 		get(t, p.proxy+"/a?tag=red")
 	}
 	ask(t, "POST", p.proxy+"/form", "x")
@@ -107,17 +108,17 @@ func TestStats(t *testing.T) {
 		return nil
 	})
 	s := r.Sites[0]
-	if s.Site != "default" || s.Hits != 2 || s.Misses != 1 || s.Passed != 1 || s != r.Total && len(r.Sites) > 1 {
+	if s.Site != "default" || s.Hits != asked+1 || s.Misses < 1 || s.Fetches != 1 || s.Passed != 1 || s != r.Total && len(r.Sites) > 1 {
 		t.Errorf("site: %+v", s)
 	}
 	if r.Invalidations.By["public"] != 1 || r.Invalidations.By["traffic"] != 1 || r.Store.Capacity != 256<<20 {
 		t.Errorf("report: %+v", r)
 	}
-	if _, out, _ := said(t, "stats", "--admin", p.admin); !strings.Contains(out, "default") || !strings.Contains(out, "66.7 %") {
+	if _, out, _ := said(t, "stats", "--admin", p.admin); !strings.Contains(out, "default") || !strings.Contains(out, " %\n") {
 		t.Errorf("stats printed:\n%s", out)
 	}
 	text := get(t, p.admin+"/metrics").body
-	for _, want := range []string{`surrogate_requests_total{site="default",cache="hit"} 2`, "surrogate_store_entries 0", "surrogate_store_fences", "process_resident_memory_bytes", "go_goroutines"} {
+	for _, want := range []string{`surrogate_requests_total{site="default",cache="hit"} 4`, "surrogate_store_entries 0", "surrogate_store_fences", "process_resident_memory_bytes", "go_goroutines"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("/metrics lacks %s", want)
 		}
@@ -149,7 +150,7 @@ func TestReload(t *testing.T) {
 	writeFile(t, file, "[[site]]\nhosts = [\"other.example\"]\norigin = [1]\n[purge]\nacl = []\n")
 	p.signal(t, syscall.SIGHUP)
 	p.log.await(t, `reload refused, all stays as it was.*proxy\.toml:3`)
-	if got := get(t, p.proxy+"/a", "Host: shop.example"); !strings.Contains(got.cache(), "hit") {
+	if got := get(t, p.proxy+"/a", "Host: shop.example"); !isHit(got) {
 		t.Errorf("after a bad reload: %s", got.cache())
 	}
 
@@ -157,7 +158,7 @@ func TestReload(t *testing.T) {
 	writeFile(t, file, "[purge]\nacl = []\ntokens = [\"sesame\"]\n"+text(origin, "[[site]]\nhosts = [\"other.example\"]\norigins = [\""+other.URL+"\"]"))
 	p.signal(t, syscall.SIGHUP)
 	p.log.await(t, `msg=reloaded sites=2`)
-	if got := get(t, p.proxy+"/a", "Host: shop.example"); !strings.Contains(got.cache(), "hit") {
+	if got := get(t, p.proxy+"/a", "Host: shop.example"); !isHit(got) {
 		t.Errorf("after a reload: %s", got.cache())
 	}
 	if got := get(t, p.proxy+"/", "Host: other.example"); got.body != "other" {
