@@ -93,6 +93,10 @@ func (o *output) await(t *testing.T, pattern string) []string {
 	}
 }
 
+// quickExit keeps the race detector from waiting a second at the end of each
+// program.
+const quickExit = "GORACE=atexit_sleep_ms=10"
+
 // A process is a surrogate that a test started, and that ends with it.
 type process struct {
 	cmd      *exec.Cmd
@@ -111,7 +115,7 @@ func programWith(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), quickExit}
 	cmd.Dir = t.TempDir()
 	return cmd
 }

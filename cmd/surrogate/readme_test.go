@@ -33,7 +33,7 @@ func TestReadme(t *testing.T) {
 				continue
 			}
 			cmd := exec.Command("sh", "-c", ports.Replace(line))
-			cmd.Env = []string{"PATH=" + filepath.Dir(path) + ":" + os.Getenv("PATH"), "SURROGATE_ADMIN=" + m[3]}
+			cmd.Env = []string{"PATH=" + filepath.Dir(path) + ":" + os.Getenv("PATH"), "SURROGATE_ADMIN=" + m[3], quickExit}
 			out, err := cmd.CombinedOutput()
 			if err != nil || len(out) == 0 || strings.Contains(string(out), `"title":`) || strings.Contains(string(out), `"error"`) {
 				t.Errorf("%s\n%v\n%s", line, err, out)

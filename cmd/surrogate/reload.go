@@ -13,9 +13,15 @@ import (
 // Requests in progress finish with what they began with, and nothing that is
 // stored is lost.
 func (n *node) reload(load func() (*config.Config, error)) {
+	old := n.settings.Load()
+	var inForce config.Config
 	cfg, err := load()
 	if err == nil {
-		err = n.proxy.SetSites(sitesOf(cfg))
+		inForce = *cfg
+		// The store drops fences at the age that it was begun with: nothing may
+		// outlive them.
+		inForce.Cache.MaxLife = old.Cache.MaxLife
+		err = n.proxy.SetSites(sitesOf(&inForce))
 	}
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -23,7 +29,7 @@ func (n *node) reload(load func() (*config.Config, error)) {
 		}
 		return
 	}
-	old := n.settings.Swap(cfg)
+	n.settings.Store(&inForce)
 	n.purger.SetAccess(purge.Access{ACL: cfg.Purge.ACL, ACLForwarded: cfg.Purge.ACLForwarded, Tokens: cfg.Purge.Tokens})
 	n.level.Set(levelOf(cfg))
 	n.log.Info("reloaded", "sites", len(cfg.Sites))
