@@ -41,8 +41,9 @@ import (
 //	C  decide.go, freshUntil: return the end of the life, whatever Fell is
 //	D  memstore, check: leave out graph.judge, so that a fetch which was under
 //	   way when a page that it is made from fell is stored
+//	E  decide.go, choose: leave out the case of f.Doubt
 //
-// A, B and C fail within ten seeds, B with nearly every one; D within a hundred.
+// A, B, C and E fail within ten seeds, B with nearly every one; D within two hundred.
 // Removing only Put's verdict is no such mutation: Get compares again. Two
 // guards, on purpose.
 var (
