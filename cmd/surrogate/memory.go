@@ -1,25 +1,19 @@
 package main
 
 import (
+	"context"
 	"os"
-	"runtime/debug"
 
 	"surrogate/config"
+	"surrogate/store/memstore"
 )
 
-// boundMemory tells the garbage collector how much memory the program may take:
-// the cache's, a quarter of it for what is garbage until the next collection,
-// and room for requests in progress. Left alone, the collector would let the
-// heap grow to twice what is cached. GOMEMLIMIT and GOGC win.
-func boundMemory(cfg *config.Config) {
-	if os.Getenv("GOMEMLIMIT") != "" {
+// boundMemory keeps the garbage collector's share of memory in proportion to
+// the cache until ctx ends; the store says how, and why. Whoever sets GOGC means
+// to do that himself, and a GOMEMLIMIT stays.
+func boundMemory(ctx context.Context, cfg *config.Config) {
+	if os.Getenv("GOGC") != "" {
 		return
 	}
-	const inProgress = 256 << 20
-	cache := int64(cfg.Cache.Memory)
-	limit := cache + cache/4 + inProgress
-	if limit < cache { // overflow: whoever says this has no bound in mind
-		return
-	}
-	debug.SetMemoryLimit(limit)
+	memstore.BoundGarbage(ctx, int64(cfg.Cache.Memory))
 }

@@ -57,7 +57,6 @@ func start(cfg *config.Config, logs io.Writer) (*node, *front, error) {
 		n.close()
 		return nil, nil, err
 	}
-	boundMemory(cfg)
 	f.serve()
 	return n, f, nil
 }

@@ -58,6 +58,7 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 func (n *node) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
+	n.working.Go(func() { boundMemory(ctx, n.settings.Load()) })
 	for what, run := range map[string]func(context.Context) error{"the store": n.store.Run, "the purger": n.purger.Run} {
 		n.working.Go(func() {
 			if err := run(ctx); err != nil {
