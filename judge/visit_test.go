@@ -56,15 +56,28 @@ func (p *tab) follow(t *testing.T, ctx context.Context, what string, lead func()
 	v := &visit{got: map[string]*resource{}}
 	asked := map[string]*resource{} // by the browser's id of the request
 	loader := ""                    // of the new page
-	for idle := false; !idle || !finished(asked); {
+	idle, drawn := false, false
+	note := func(e event) {
+		if page, ok := p.idle(e); ok && page == loader {
+			idle = true
+		}
+		if l := v.note(e, asked); l != "" && loader == "" {
+			loader = l
+		}
+	}
+	for !drawn || !finished(asked) {
+		if idle && finished(asked) {
+			// A busy machine may be idle on the network before the page is
+			// drawn, and drawing it is what asks for the images of its styles.
+			p.eval(t, ctx, drawTwice)
+			for drawn = true; len(p.events) > 0; {
+				note(<-p.events)
+			}
+			continue
+		}
 		select {
 		case e := <-p.events:
-			if page, ok := p.idle(e); ok && page == loader {
-				idle = true
-			}
-			if l := v.note(e, asked); l != "" && loader == "" {
-				loader = l
-			}
+			note(e)
 		case <-p.c.done:
 			t.Fatalf("%s: the browser has ended: %s", what, p.c.out)
 		case <-ctx.Done():
@@ -78,6 +91,9 @@ func (p *tab) follow(t *testing.T, ctx context.Context, what string, lead func()
 	}
 	return v
 }
+
+// drawTwice ends once the page has been drawn as it is now.
+const drawTwice = `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(""))))`
 
 // idle tells for which page, if any, e says that nothing was loaded for a while.
 func (p *tab) idle(e event) (loader string, ok bool) {
