@@ -138,7 +138,7 @@ func TestAnEventSeenBeforePurgesNothing(t *testing.T) {
 	if again.Seq != 2 || served(t, s, "http://shop/") {
 		t.Errorf("from another source: %+v", again)
 	}
-	if metric(set, "purge_events_total") != "3" || metric(set, `purges_total{mode="hard",by="event"}`) != "2" {
+	if metric(set, "surrogate_purge_events_total") != "3" || metric(set, `surrogate_purges_total{mode="hard",by="event"}`) != "2" {
 		t.Error("miscounted")
 	}
 }

@@ -8,17 +8,17 @@ import (
 
 // counts are the package's metrics:
 //
-//	purges_total{mode,by}       purges in force, by mode (hard, soft) and door (api, public, event, traffic)
-//	purge_seconds               how long a purge took, from the call to its being in force
-//	purge_errors_total{why}     purges refused or failed: request (malformed), denied (not let in), bound
+//	surrogate_purges_total{mode,by}       purges in force, by mode (hard, soft) and door (api, public, event, traffic)
+//	surrogate_purge_seconds               how long a purge took, from the call to its being in force
+//	surrogate_purge_errors_total{why}     purges refused or failed: request (malformed), denied (not let in), bound
 //	                            (cascade too large), conflict (id used), partial, store
-//	purge_names_total           names that fences were raised on
-//	purge_events_total          data changes received
-//	swept_entries_total         entries that sweeps reclaimed, or after soft purges found stale
-//	swept_bytes_total           what those held
-//	sweep_errors_total          sweeps that failed half way; memory comes back by expiry instead
-//	sweeps_skipped_total        sweeps left out because too many were waiting
-//	sweeps_waiting              sweeps waiting
+//	surrogate_purge_names_total           names that fences were raised on
+//	surrogate_purge_events_total          data changes received
+//	surrogate_swept_entries_total         entries that sweeps reclaimed, or after soft purges found stale
+//	surrogate_swept_bytes_total           what those held
+//	surrogate_sweep_errors_total          sweeps that failed half way; memory comes back by expiry instead
+//	surrogate_sweeps_skipped_total        sweeps left out because too many were waiting
+//	surrogate_sweeps_waiting              sweeps waiting
 type counts struct {
 	purges  map[Source][2]*metrics.Counter // hard, soft
 	seconds *metrics.PrometheusHistogram
@@ -37,28 +37,28 @@ func newCounts(set *metrics.Set, waiting func() float64) *counts {
 	c := &counts{
 		purges: make(map[Source][2]*metrics.Counter),
 		// From 50 µs to 1 s: an embedded purge takes some tens of microseconds.
-		seconds: set.NewPrometheusHistogramExt("purge_seconds",
+		seconds: set.NewPrometheusHistogramExt("surrogate_purge_seconds",
 			[]float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}),
-		names:         set.NewCounter("purge_names_total"),
-		events:        set.NewCounter("purge_events_total"),
-		badRequest:    set.NewCounter(`purge_errors_total{why="request"}`),
-		denied:        set.NewCounter(`purge_errors_total{why="denied"}`),
-		bound:         set.NewCounter(`purge_errors_total{why="bound"}`),
-		conflict:      set.NewCounter(`purge_errors_total{why="conflict"}`),
-		partial:       set.NewCounter(`purge_errors_total{why="partial"}`),
-		store:         set.NewCounter(`purge_errors_total{why="store"}`),
-		sweptEntries:  set.NewCounter("swept_entries_total"),
-		sweptBytes:    set.NewCounter("swept_bytes_total"),
-		sweepErrors:   set.NewCounter("sweep_errors_total"),
-		sweepsSkipped: set.NewCounter("sweeps_skipped_total"),
+		names:         set.NewCounter("surrogate_purge_names_total"),
+		events:        set.NewCounter("surrogate_purge_events_total"),
+		badRequest:    set.NewCounter(`surrogate_purge_errors_total{why="request"}`),
+		denied:        set.NewCounter(`surrogate_purge_errors_total{why="denied"}`),
+		bound:         set.NewCounter(`surrogate_purge_errors_total{why="bound"}`),
+		conflict:      set.NewCounter(`surrogate_purge_errors_total{why="conflict"}`),
+		partial:       set.NewCounter(`surrogate_purge_errors_total{why="partial"}`),
+		store:         set.NewCounter(`surrogate_purge_errors_total{why="store"}`),
+		sweptEntries:  set.NewCounter("surrogate_swept_entries_total"),
+		sweptBytes:    set.NewCounter("surrogate_swept_bytes_total"),
+		sweepErrors:   set.NewCounter("surrogate_sweep_errors_total"),
+		sweepsSkipped: set.NewCounter("surrogate_sweeps_skipped_total"),
 	}
 	for _, by := range []Source{ByAPI, ByPublic, ByEvent, ByTraffic} {
 		c.purges[by] = [2]*metrics.Counter{
-			set.NewCounter(`purges_total{mode="hard",by="` + string(by) + `"}`),
-			set.NewCounter(`purges_total{mode="soft",by="` + string(by) + `"}`),
+			set.NewCounter(`surrogate_purges_total{mode="hard",by="` + string(by) + `"}`),
+			set.NewCounter(`surrogate_purges_total{mode="soft",by="` + string(by) + `"}`),
 		}
 	}
-	set.NewGauge("sweeps_waiting", waiting)
+	set.NewGauge("surrogate_sweeps_waiting", waiting)
 	return c
 }
 
