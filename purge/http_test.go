@@ -111,7 +111,7 @@ func TestAMalformedPurgeNamesTheMemberAndPurgesNothing(t *testing.T) {
 	if !served(t, s, "http://shop/") {
 		t.Error("it purged")
 	}
-	if got := metric(set, `purge_errors_total{why="request"}`); got != "1" {
+	if got := metric(set, `surrogate_purge_errors_total{why="request"}`); got != "1" {
 		t.Errorf("counted %s", got)
 	}
 }
