@@ -97,7 +97,7 @@ func (p *Policy) passes(a *asked, f *store.Found) (decision, bool) {
 	case a.directives.noStore && a.directives.onlyIfCached:
 		return decision{act: actRefuse, fwd: "request", why: whyOnlyIfCached}, true
 	case a.directives.noStore: // section 5.2.1.5
-		fwd := "miss"
+		fwd := missed(f)
 		if f.Hit {
 			fwd = "request"
 		}
@@ -106,10 +106,18 @@ func (p *Policy) passes(a *asked, f *store.Found) (decision, bool) {
 	return decision{}, false
 }
 
+// missed is which of the misses of RFC 9211 section 2.2 finding nothing was.
+func missed(f *store.Found) string {
+	if f.Vary != "" { // there is something for the URL, but not for this request
+		return "vary-miss"
+	}
+	return "uri-miss"
+}
+
 // choose decides by the entry found.
 func (p *Policy) choose(a *asked, f *store.Found, now time.Time) decision {
 	if !f.Hit {
-		return decision{act: actFetch, fwd: "miss", why: whyMiss}
+		return decision{act: actFetch, fwd: missed(f), why: whyMiss}
 	}
 	e := &f.Entry
 	d := decision{act: actRevalidate, age: age(e, now), fresh: freshUntil(f).Sub(now)}

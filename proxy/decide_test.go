@@ -24,7 +24,7 @@ var decideCases = []struct {
 	policy func(*Policy)
 	want   string
 }{
-	{says: "nothing stored", want: "fetch miss miss"},
+	{says: "nothing stored", want: "fetch uri-miss miss"},
 	{says: "fresh", life: "ttl=60", age: 59, want: "hit - fresh"},
 	{says: "a life ends when its age reaches it (section 4.2)", life: "ttl=60 keep=60", age: 60, want: "revalidate stale stale"},
 	{says: "HEAD is answered from a GET", method: "HEAD", life: "ttl=60", want: "hit - fresh"},
@@ -95,9 +95,9 @@ var decideCases = []struct {
 	{says: "stale-if-error of the request is shorter", ask: "Cache-Control: stale-if-error=5", life: "ttl=60 sie=60", age: 69, want: "revalidate stale stale"},
 	{says: "stale-if-error=0 of the request", ask: "Cache-Control: stale-if-error=0", life: "ttl=60 sie=60", age: 69, want: "revalidate stale stale"},
 	{says: "stale-if-error of the request against must-revalidate", ask: "Cache-Control: stale-if-error=10", life: "ttl=60 keep=60 no-stale", age: 69, want: "revalidate stale stale"},
-	{says: "no-store, and nothing stored (section 5.2.1.5)", ask: "Cache-Control: no-store", want: "pass miss request-no-store"},
+	{says: "no-store, and nothing stored (section 5.2.1.5)", ask: "Cache-Control: no-store", want: "pass uri-miss request-no-store"},
 	{says: "no-store, and something stored", ask: "Cache-Control: no-store", life: "ttl=60", want: "pass request request-no-store"},
-	{says: "only-if-cached, and nothing stored (section 5.2.1.7)", ask: "Cache-Control: only-if-cached", want: "refuse miss only-if-cached"},
+	{says: "only-if-cached, and nothing stored (section 5.2.1.7)", ask: "Cache-Control: only-if-cached", want: "refuse uri-miss only-if-cached"},
 	{says: "only-if-cached, and it is fresh", ask: "Cache-Control: only-if-cached", life: "ttl=60", want: "hit - fresh"},
 	{says: "only-if-cached, and it may be shown stale", ask: "Cache-Control: only-if-cached", life: "ttl=60 swr=60", age: 61, want: "stale - stale"},
 	{says: "only-if-cached, and it is stale", ask: "Cache-Control: only-if-cached", life: "ttl=60 sie=60", age: 61, want: "refuse stale only-if-cached"},

@@ -45,7 +45,7 @@ func TestDemo(t *testing.T) {
 	}
 
 	first := paste(lines[0])
-	if strings.Count(first, "fwd=miss") != 2 || len(seconds(first)) != 2 || seconds(first)[0] < 0.2 {
+	if strings.Count(first, "fwd=uri-miss") != 2 || len(seconds(first)) != 2 || seconds(first)[0] < 0.2 {
 		t.Errorf("the first time is not two misses of 200 ms")
 	}
 	second := paste(lines[0])
