@@ -222,7 +222,7 @@ func (p *Proxy) deliverLive(o *outcome, r *http.Request, q *request, resp *http.
 	o.writeHeader(resp.StatusCode)
 	// Nobody knows how long the rest takes when its length is not known: a long
 	// poll or an event stream. Each piece goes out at once.
-	each := resp.ContentLength < 0
+	each, left := resp.ContentLength < 0, resp.ContentLength
 	if each {
 		o.flush() // the head is news too: an event stream has begun
 	}
@@ -236,7 +236,8 @@ func (p *Proxy) deliverLive(o *outcome, r *http.Request, q *request, resp *http.
 			if !o.write((*chunk)[:n]) {
 				return
 			}
-			if each {
+			// A short read means that the origin pauses, unless that was all.
+			if left -= int64(n); each || left > 0 && n < len(*chunk) {
 				o.flush()
 			}
 		}
