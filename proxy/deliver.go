@@ -83,7 +83,7 @@ func deliverRanges(o *outcome, r *http.Request, q *request, e *store.Entry, h ht
 func deliverPart(o *outcome, r *http.Request, q *request, e *store.Entry, h http.Header) {
 	ranges, ok, _ := parseRange(strings.Join(q.client["Range"], ","), e.Size)
 	if !ok || len(ranges) != 1 {
-		o.refuse(r, http.StatusBadGateway, "an incomplete response was found for a request it does not answer")
+		o.refuse(http.StatusBadGateway, "an incomplete response was found for a request it does not answer")
 		return
 	}
 	body, ok := slicePart(e, ranges[0])
@@ -141,7 +141,7 @@ func (p *Proxy) deliverFlight(o *outcome, r *http.Request, q *request, f *flight
 			p.deliverLive(o, r, q, live)
 			return
 		}
-		o.refuse(r, http.StatusBadGateway, "the origin's answer was given up")
+		o.refuse(http.StatusBadGateway, "the origin's answer was given up")
 		return
 	}
 	h := o.w.Header()

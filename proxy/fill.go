@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -158,7 +158,11 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 	timer.Stop()
 	received := time.Now()
 	if err != nil {
-		p.failed(f, q, old, cause(ctx, err))
+		var netErr net.Error
+		if err = cause(ctx, err); errors.As(err, &netErr) && netErr.Timeout() && received.Sub(sent) >= s.Fill.ResponseTimeout {
+			err = errResponseTimeout // the transport's own limit was a moment faster
+		}
+		p.failed(f, q, old, err)
 		return
 	}
 	s.counts.fetchSeconds.Update(received.Sub(sent).Seconds())
@@ -193,11 +197,11 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 	a := &answer{kept: adm.keep, why: adm.why, status: resp.StatusCode, length: resp.ContentLength}
 	if !adm.keep {
 		if !isOriginError(resp.StatusCode) && q.storable {
-			p.unshared.add(q.key, received.Add(s.Fill.Unshared))
+			p.unshared.add(q.key, adm.why, received, s.Fill.Unshared)
 		}
 		if found.Hit {
 			// What is stored stays as it is: refreshing it brought nothing.
-			p.resting.add(q.key, received.Add(restFor))
+			p.resting.add(q.key, adm.why, received, restFor)
 		}
 		s.counts.notKept(adm.why)
 		a.header = s.visible(resp.Header)
@@ -223,7 +227,7 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 			s.counts.fetchErrors.Inc()
 		} else {
 			s.counts.notKept(whyTooLarge)
-			p.unshared.add(q.key, time.Now().Add(s.Fill.Unshared))
+			p.unshared.add(q.key, whyTooLarge, time.Now(), s.Fill.Unshared)
 		}
 		return
 	}
@@ -349,7 +353,7 @@ func (p *Proxy) failed(f *flight, q *request, old *store.Entry, err error) {
 		p.log.Warn("fetch failed", "url", string(q.key), "error", err)
 	}
 	if old != nil {
-		p.resting.add(q.key, time.Now().Add(restFor))
+		p.resting.add(q.key, whyNone, time.Now(), restFor)
 	}
 	f.finish(nil, err)
 }
@@ -393,7 +397,8 @@ func (p *Proxy) newEntry(q *request, ticket store.Seq, status int, h http.Header
 		life.Flags |= store.CatchAll
 		s.counts.catchAll.Inc()
 		p.log.Warn("tags too many, too long or malformed: the page falls with every purge",
-			"url", string(q.key), "malformed", slog.AnyValue(names.Bad))
+			"url", string(q.key), "names", names.Count, "max_tags", s.TagRules.MaxTags, "bytes", names.Bytes, "max_tag_bytes", s.TagRules.MaxBytes,
+			"malformed", excerpts(names.Bad))
 	}
 	visible, hidden := s.split(h, adm.privateFields)
 	key := q.key
@@ -413,6 +418,18 @@ func (p *Proxy) newEntry(q *request, ticket store.Seq, status int, h http.Header
 		}
 	}
 	return e
+}
+
+// excerpts returns as much of some strings as a log line has room for.
+func excerpts(ss []string) []string {
+	out := make([]string, 0, 3)
+	for _, s := range ss[:min(len(ss), cap(out))] {
+		if len(s) > 80 {
+			s = strings.ToValidUTF8(s[:80], "") + "…"
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // tracing returns ctx with the flight told of interim responses.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -137,20 +139,27 @@ func (q *request) originHost() string {
 	return q.host
 }
 
-// failureOf says what went wrong with the origin in words for a client, and as
-// which status.
-func failureOf(err error) (status int, text string) {
+// failureOf says what went wrong with the origin: as a status and in words for a
+// client, and in one token for Cache-Status.
+func failureOf(err error) (status int, detail, text string) {
 	var netErr net.Error
 	var own errStatus
+	var op *net.OpError
 	switch {
 	case errors.As(err, &own):
-		return int(own), own.Error() + " to others who asked, several times"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return http.StatusGatewayTimeout, "the origin did not answer in time"
+		return int(own), "origin-error", own.Error() + " to others who asked, several times"
 	case errors.Is(err, errNoWait):
-		return http.StatusGatewayTimeout, errNoWait.Error()
+		return http.StatusGatewayTimeout, "origin-timeout", errNoWait.Error()
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return http.StatusGatewayTimeout, "origin-timeout", "the origin did not answer in time"
+	case errors.As(err, &op) && op.Op == "dial":
+		return http.StatusBadGateway, "origin-unreachable", "the origin could not be reached"
+	case strings.Contains(err.Error(), "response headers exceeded"): // net/http has no name for it
+		return http.StatusBadGateway, "origin-head-too-large", "the head of the origin's answer is larger than limits.origin_header_bytes"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), op != nil:
+		return http.StatusBadGateway, "origin-broke-off", "the origin broke off before it had answered"
 	}
-	return http.StatusBadGateway, "the origin could not be reached or broke off"
+	return http.StatusBadGateway, "origin-invalid", "the origin's answer is not valid HTTP"
 }
 
 // An errStatus is an answer of the origin's that says it failed, for those whom

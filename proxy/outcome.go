@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -104,10 +105,7 @@ func (o *outcome) cacheStatus(h http.Header, q *request) {
 }
 
 // refuse answers with an error of our own.
-func (o *outcome) refuse(_ *http.Request, status int, text string) {
-	if o.detail == "" {
-		o.detail = "refused"
-	}
+func (o *outcome) refuse(status int, text string) {
 	h := o.w.Header()
 	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	h["Cache-Control"] = []string{"no-store"}
@@ -172,14 +170,17 @@ func (p *Proxy) record(o *outcome, r *http.Request) {
 	}
 	attrs := []slog.Attr{
 		slog.String("client", peerOf(r)), slog.String("method", r.Method), slog.String("host", r.Host), slog.String("url", r.RequestURI),
-		slog.Int("status", o.status), slog.Int64("bytes", o.bytes), slog.Duration("took", took),
+		slog.Int("status", o.status), slog.Int64("bytes", o.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000),
 		slog.String("cache", o.result()), slog.String("proto", r.Proto),
 	}
 	if o.site != nil {
 		attrs = append(attrs, slog.String("site", o.site.Name))
 	}
 	if o.fwd != "" && !o.hit {
-		attrs = append(attrs, slog.String("fwd", o.fwd), slog.String("why", o.why.String()), slog.Bool("stored", o.stored), slog.Bool("collapsed", o.collapsed))
+		attrs = append(attrs, slog.String("fwd", o.fwd), slog.String("why", o.why.String()), slog.Bool("stored", o.stored && !o.broken), slog.Bool("collapsed", o.collapsed))
+	}
+	if o.stale || o.detail != "" {
+		attrs = append(attrs, slog.String("detail", cmp.Or(o.detail, o.why.String())))
 	}
 	if o.gone {
 		attrs = append(attrs, slog.Bool("client_left", true))

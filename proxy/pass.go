@@ -73,8 +73,9 @@ func (p *Proxy) newPasser(s *site) *httputil.ReverseProxy {
 				g.q.site.counts.fetchErrors.Inc()
 				p.log.Warn("passing a request failed", "url", string(g.q.key), "error", err)
 			}
-			status, text := failureOf(err)
-			g.o.refuse(r, status, text)
+			status, detail, text := failureOf(err)
+			g.o.detail = detail
+			g.o.refuse(status, text)
 		},
 	}
 }

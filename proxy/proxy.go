@@ -92,21 +92,21 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host := p.hostOf(r)
 	s := p.sites.Load().find(host)
 	if s == nil {
-		o.refuse(r, http.StatusMisdirectedRequest, "no site is served for this host")
+		o.refuse(http.StatusMisdirectedRequest, fmt.Sprintf("no site is served for the host %q", host))
 		return
 	}
 	o.site = s
 	target, ok := targetOf(r)
 	switch {
 	case !ok:
-		o.refuse(r, http.StatusBadRequest, "the request names no path")
+		o.refuse(http.StatusBadRequest, "the request names no path")
 		return
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
 		w.Header()["Allow"] = []string{"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
-		o.refuse(r, http.StatusMethodNotAllowed, "this method is not passed on")
+		o.refuse(http.StatusMethodNotAllowed, "this method is not passed on")
 		return
 	case headerHasToken(r.Header["Cdn-Loop"], p.loopID):
-		o.refuse(r, http.StatusLoopDetected, "the request has come by here before")
+		o.refuse(http.StatusLoopDetected, "the request has come by here before")
 		return
 	}
 	q := p.newRequest(s, r, host, target, o.arrived)
@@ -173,7 +173,7 @@ func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 			p.deliverEntry(o, r, q, &found.Entry, d)
 			return
 		case actRefuse:
-			o.refuse(r, http.StatusGatewayTimeout, "only-if-cached, and it is not in the cache")
+			o.refuse(http.StatusGatewayTimeout, "only-if-cached, and it is not in the cache")
 			return
 		case actPass:
 			o.fwd = d.fwd
@@ -230,8 +230,10 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 		o.detail = "stale-if-error"
 		p.deliverEntry(o, r, q, &found.Entry, d)
 	case err != nil && (rd.led || t.last()):
-		status, text := failureOf(err)
-		o.refuse(r, status, text)
+		var status int
+		var text string
+		status, o.detail, text = failureOf(err)
+		o.refuse(status, text)
 	case err != nil:
 		return false
 	case rd.led || p.shares(q, found, f, a):

@@ -19,7 +19,13 @@ type unshared struct {
 
 type unsharedShard struct {
 	mu    sync.Mutex // guards until
-	until map[store.Key]time.Time
+	until map[store.Key]unkept
+}
+
+// An unkept is what is remembered of an answer that was not kept.
+type unkept struct {
+	at, until time.Time
+	why       Reason
 }
 
 const unsharedPerShard = 4096
@@ -36,20 +42,29 @@ func (u *unshared) has(k store.Key, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.until[k]
-	if ok && !now.Before(t) {
+	if ok && !now.Before(t.until) {
 		delete(s.until, k)
 		return false
 	}
 	return ok
 }
 
-// add remembers k until t.
-func (u *unshared) add(k store.Key, t time.Time) {
+// get returns what is remembered of k.
+func (u *unshared) get(k store.Key) (unkept, bool) {
+	s := u.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.until[k]
+	return t, ok
+}
+
+// add remembers from now on, for so long, that and why k was not kept.
+func (u *unshared) add(k store.Key, why Reason, now time.Time, d time.Duration) {
 	s := u.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.until == nil {
-		s.until = make(map[store.Key]time.Time)
+		s.until = make(map[store.Key]unkept)
 	}
 	if len(s.until) >= unsharedPerShard {
 		n := 0
@@ -60,7 +75,7 @@ func (u *unshared) add(k store.Key, t time.Time) {
 			}
 		}
 	}
-	s.until[k] = t
+	s.until[k] = unkept{at: now, until: now.Add(d), why: why}
 }
 
 // remove forgets k.
@@ -69,4 +84,11 @@ func (u *unshared) remove(k store.Key) {
 	s.mu.Lock()
 	delete(s.until, k)
 	s.mu.Unlock()
+}
+
+// NotKept returns why the last answer for k was not stored, and when that was,
+// as far as it is remembered.
+func (p *Proxy) NotKept(k store.Key) (why string, at time.Time, ok bool) {
+	u, ok := p.unshared.get(k)
+	return u.why.String(), u.at, ok
 }

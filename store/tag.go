@@ -50,6 +50,8 @@ type TagRules struct {
 // Names of one response, as TagRules accept them.
 type TaggedNames struct {
 	Tags, Deps NameList
+	Count      int      // how many there were, once they were read
+	Bytes      int      // of all the fields
 	CatchAll   bool     // there were too many, or some were no tags: the entry must fall with every purge
 	Bad        []string // some of those that were refused, for the log
 }
@@ -68,6 +70,7 @@ func (r TagRules) Names(key Key, rules *KeyRules, tags, groups, deps []string) T
 			bytes += len(v)
 		}
 	}
+	out.Bytes = bytes
 	if r.MaxBytes > 0 && bytes > r.MaxBytes {
 		out.CatchAll = true
 		return out
@@ -102,8 +105,10 @@ func (r TagRules) Names(key Key, rules *KeyRules, tags, groups, deps []string) T
 		}
 		add(&ds, d)
 	}
-	if r.MaxTags > 0 && len(ts)+len(ds) > r.MaxTags {
-		return TaggedNames{CatchAll: true}
+	out.Count = len(ts) + len(ds)
+	if r.MaxTags > 0 && out.Count > r.MaxTags {
+		out.CatchAll = true
+		return out
 	}
 	ds = slices.DeleteFunc(ds, func(n Name) bool { return n == URLName(key) })
 	out.Tags, out.Deps = NamesOf(ts...), NamesOf(ds...)
