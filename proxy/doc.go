@@ -12,10 +12,10 @@
 //	deliver     Age, Cache-Status, 304, 206, HEAD; what is stored is never edited in place
 //
 // Policy is pure: policy.go names it, and directives, targeted, admit, decide,
-// freshen, conditional, parts, cachestatus and date hold it; time is an argument
-// there. Effects are in the others: request and forward (what comes in and what
-// goes out), flight and fill (fetches and who shares them), origin, pass,
-// deliver, and metrics.
+// freshen, conditional, parts, cachestatus, date and framing hold it; time is an
+// argument there. Effects are in the others: request and forward (what comes in
+// and what goes out), flight and fill (fetches and who shares them), origin,
+// framed and gate (its connections), pass, deliver, and metrics.
 //
 // # Who may share a fetch
 //

@@ -17,6 +17,7 @@ import (
 //	surrogate_fetches_total{site}            requests sent to origins to fill or refresh the store
 //	surrogate_fetch_seconds{site}            their time to the response's head
 //	surrogate_fetch_errors_total{site}       those that were not answered or broke off
+//	surrogate_origin_surplus_total{site}     connections closed because an origin sent more than its response
 //	surrogate_revalidated_total{site}        those answered 304
 //	surrogate_stored_total{site}             responses stored
 //	surrogate_not_kept_total{site,why}       responses not stored, by reason
@@ -37,6 +38,7 @@ type siteCounts struct {
 	fetches        *metrics.Counter
 	fetchSeconds   *metrics.PrometheusHistogram
 	fetchErrors    *metrics.Counter
+	surplus        *metrics.Counter
 	revalidated    *metrics.Counter
 	stored         *metrics.Counter
 	unkept         [numReasons]*metrics.Counter
@@ -68,7 +70,8 @@ func (c *counts) site(name string) *siteCounts {
 		requests: make(map[string]*metrics.Counter), seconds: make(map[string]*metrics.PrometheusHistogram),
 		sent: counter("sent_bytes_total"), collapsed: counter("collapsed_total"), fetches: counter("fetches_total"),
 		fetchSeconds: c.set.GetOrCreatePrometheusHistogram(fmt.Sprintf("surrogate_fetch_seconds{site=%q}", name)),
-		fetchErrors:  counter("fetch_errors_total"), revalidated: counter("revalidated_total"), stored: counter("stored_total"),
+		fetchErrors:  counter("fetch_errors_total"), surplus: counter("origin_surplus_total"),
+		revalidated: counter("revalidated_total"), stored: counter("stored_total"),
 		catchAll: counter("catch_all_total"), refreshDropped: counter("refresh_dropped_total"), storeErrors: counter("store_errors_total"),
 	}
 	for _, r := range results {

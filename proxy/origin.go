@@ -8,8 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -42,8 +42,7 @@ func (p *Proxy) newOrigin(s *site) *origin {
 		o.rt = p.transport(&s.Site)
 		return o
 	}
-	o.rt = &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: s.Fill.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
+	t := &http.Transport{
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // what the client asked for is what is fetched and stored
 		MaxIdleConns:           0,
@@ -57,7 +56,23 @@ func (p *Proxy) newOrigin(s *site) *origin {
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
 	}
+	frame(t, &net.Dialer{Timeout: s.Fill.ConnectTimeout, KeepAlive: 30 * time.Second}, p.surplusOf(s))
+	o.rt = t
 	return o
+}
+
+// surplusOf counts what a site's origins send beyond their responses, and tells
+// of it once in a while: a page that is made so may be asked for often.
+func (p *Proxy) surplusOf(s *site) func(addr string, bytes int) {
+	var told atomic.Int64 // when, Unix nanoseconds
+	return func(addr string, bytes int) {
+		s.counts.surplus.Inc()
+		last, now := told.Load(), time.Now().UnixNano()
+		if now-last < int64(time.Minute) || !told.CompareAndSwap(last, now) {
+			return
+		}
+		p.log.Warn("an origin sent more than its response; the rest was dropped and the connection closed", "site", s.Name, "origin", addr, "bytes", bytes)
+	}
 }
 
 // RoundTrip sends r, whose URL holds nothing but the target, to one of the
@@ -66,6 +81,9 @@ func (p *Proxy) newOrigin(s *site) *origin {
 func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 	target := r.URL.Opaque
 	keepHost := r.Host
+	if needsHTTP1(r) {
+		r = r.WithContext(context.WithValue(r.Context(), http1Only{}, true))
+	}
 	for try := 0; ; try++ {
 		s := o.pick()
 		setTarget(r.URL, s.url, target)
