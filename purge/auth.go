@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -62,36 +63,43 @@ func (ts tokens) hasToken(r *http.Request) bool {
 var forwardedFields = [...]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip",
 	"Cf-Connecting-Ip", "Fastly-Client-Ip", "Via"}
 
-func forwarded(h http.Header) bool {
+// forwarded returns the field that tells that r came through an intermediary.
+func forwarded(h http.Header) string {
 	for _, f := range forwardedFields {
 		if _, ok := h[f]; ok {
-			return true
+			return f
 		}
 	}
-	return false
+	return ""
 }
 
-// letIn says whether r may purge on the public listener. See the package
-// comment.
-func (p *Purger) letIn(r *http.Request) bool {
+// keptOut says why r may not purge on the public listener; "" when it may. See
+// the package comment.
+func (p *Purger) keptOut(r *http.Request) string {
 	a := p.access.Load()
 	if a.tokens.hasToken(r) {
-		return true
+		return ""
 	}
-	if !a.forwarded && forwarded(r.Header) || fromBrowser(r.Header) {
-		return false
+	field := forwarded(r.Header)
+	switch {
+	case !a.lists(r.RemoteAddr):
+		return "this address is not in purge.acl and no valid token was sent"
+	case fromBrowser(r.Header):
+		return "web pages need a token"
+	case field != "" && !a.forwarded:
+		return "it came through an intermediary (" + field + ") and no valid token was sent; see purge.acl_forwarded"
 	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return ""
+}
+
+// lists reports whether the address of a connection is in the list.
+func (a *access) lists(remote string) bool {
+	peer, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return false
 	}
 	addr := peer.Addr().Unmap().WithZone("")
-	for _, n := range a.acl {
-		if n.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.acl, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
 // Guard protects the admin API. With a token, requests must present it, as

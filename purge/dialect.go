@@ -31,11 +31,11 @@ func (p *Purger) Intercept(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if !p.letIn(r) {
+		if why := p.keptOut(r); why != "" {
 			p.counts.denied.Inc()
-			p.log.Warn("purge refused: not let in", "method", r.Method, "peer", r.RemoteAddr, "forwarded", forwarded(r.Header))
+			p.log.Warn("purge refused", "reason", why, "method", r.Method, "host", excerpt(r.Host), "url", excerpt(r.RequestURI), "peer", r.RemoteAddr)
 			w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-			writeFailure(w, http.StatusMethodNotAllowed, "Not allowed")
+			writeFailure(w, http.StatusMethodNotAllowed, "Not allowed: "+why)
 			return
 		}
 		p.dialect(w, r)
@@ -109,11 +109,15 @@ func (p *Purger) dialectFailed(w http.ResponseWriter, err error) {
 
 // by says who asked for what, for the log and the receipt.
 func by(r *http.Request) string {
-	target := r.RequestURI
-	if len(target) > 200 {
-		target = target[:200] + "…"
+	return r.Method + " " + r.Host + " " + excerpt(r.RequestURI) + " from " + r.RemoteAddr
+}
+
+// excerpt is as much of s as goes into a log line.
+func excerpt(s string) string {
+	if len(s) > 200 {
+		return strings.ToValidUTF8(s[:200], "") + "…"
 	}
-	return r.Method + " " + r.Host + " " + target + " from " + r.RemoteAddr
+	return s
 }
 
 // understand turns a purge method into requests, none when nothing was asked.

@@ -2,6 +2,7 @@ package purge_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -252,10 +253,11 @@ func TestAHeaderOf200KBIsReadWhole(t *testing.T) {
 	}
 }
 
-func TestWhoIsNotLetInGets405AndIsNotProxied(t *testing.T) {
+func TestWhoIsNotLetInGets405AndTheReasonAndIsNotProxied(t *testing.T) {
 	s := newStore(t)
 	put(t, s, "http://shop/", "t", "")
-	p := purge.New(purge.Options{Store: s, ACL: loopback, Tokens: []string{"s3cr3t", "other"}})
+	var log bytes.Buffer
+	p := purge.New(purge.Options{Store: s, ACL: loopback, Tokens: []string{"s3cr3t", "other"}, Log: logTo(&log)})
 	origin := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("proxied") })
 	ask := func(method, peer string, fields ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), method, "http://shop/", nil)
@@ -268,26 +270,35 @@ func TestWhoIsNotLetInGets405AndIsNotProxied(t *testing.T) {
 		p.Intercept(origin).ServeHTTP(w, r)
 		return w
 	}
+	const stranger = "this address is not in purge.acl and no valid token was sent"
 	for _, c := range []struct {
 		peer   string
 		fields []string
+		why    string
 	}{
-		{"192.0.2.1:1234", nil},
-		{"192.0.2.1:1234", []string{"X-Forwarded-For", "127.0.0.1"}},
-		{"127.0.0.1:1234", []string{"X-Forwarded-For", "192.0.2.1"}},
-		{"127.0.0.1:1234", []string{"Forwarded", "for=192.0.2.1"}},
-		{"[::1]:1234", []string{"X-Real-IP", "192.0.2.1"}},
-		{"127.0.0.1:1234", []string{"X-Forwarded-For", ""}},
-		{"127.0.0.1:1234", []string{"Origin", "http://shop"}},
-		{"127.0.0.1:1234", []string{"Sec-Fetch-Site", "same-origin"}},
-		{"@", nil},
-		{"192.0.2.1:1234", []string{"Authorization", "Bearer s3cr3"}},
-		{"192.0.2.1:1234", []string{"X-Purge-Token", ""}},
+		{"192.0.2.1:1234", nil, stranger},
+		{"192.0.2.1:1234", []string{"X-Forwarded-For", "127.0.0.1"}, stranger},
+		{"127.0.0.1:1234", []string{"X-Forwarded-For", "192.0.2.1"}, "an intermediary (X-Forwarded-For) and no valid token was sent; see purge.acl_forwarded"},
+		{"127.0.0.1:1234", []string{"Forwarded", "for=192.0.2.1"}, "(Forwarded)"},
+		{"[::1]:1234", []string{"X-Real-IP", "192.0.2.1"}, "(X-Real-Ip)"},
+		{"127.0.0.1:1234", []string{"X-Forwarded-For", ""}, "(X-Forwarded-For)"},
+		{"127.0.0.1:1234", []string{"Origin", "http://shop"}, "web pages"},
+		{"127.0.0.1:1234", []string{"Sec-Fetch-Site", "same-origin"}, "web pages"},
+		{"@", nil, stranger},
+		{"192.0.2.1:1234", []string{"Authorization", "Bearer s3cr3"}, stranger},
+		{"192.0.2.1:1234", []string{"X-Purge-Token", ""}, stranger},
 	} {
 		for _, method := range []string{"PURGE", "purge", "BAN", "PURGEKEYS", "PURGETAGS", "URIBAN", "REFRESH"} {
+			log.Reset()
 			w := ask(method, c.peer, c.fields...)
-			if w.Code != 405 || w.Body.String() != `{"status":"error","msg":"Not allowed"}`+"\n" || w.Header().Get("Allow") == "" {
+			if w.Code != 405 || !strings.HasPrefix(w.Body.String(), `{"status":"error","msg":"Not allowed: `) ||
+				!strings.Contains(w.Body.String(), c.why) || w.Header().Get("Allow") == "" {
 				t.Errorf("%s from %s %v: %d %s", method, c.peer, c.fields, w.Code, w.Body)
+			}
+			for _, want := range []string{c.why, "method=" + method, "host=shop", "url=/", "peer=" + c.peer} {
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("%s from %s %v: the log lacks %s: %s", method, c.peer, c.fields, want, log.String())
+				}
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"surrogate/store"
@@ -174,10 +173,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 func capped(asked []string) []string {
 	out := make([]string, 0, 10)
 	for _, s := range asked[:min(len(asked), 10)] {
-		if len(s) > 200 {
-			s = strings.ToValidUTF8(s[:200], "") + "…"
-		}
-		out = append(out, s)
+		out = append(out, excerpt(s))
 	}
 	return out
 }
