@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -35,10 +36,36 @@ func (p *Proxy) pass(o *outcome, r *http.Request, q *request, found *store.Found
 			g.ticket, q.storable = f.Ticket, true
 		}
 	}
-	q.site.passer.ServeHTTP(o.writer(), r.WithContext(context.WithValue(r.Context(), passageKey{}, g)))
+	r = r.WithContext(context.WithValue(r.Context(), passageKey{}, g))
+	if !replayable(r) {
+		o.refuse(http.StatusBadRequest, "the request's content broke off")
+		return
+	}
+	q.site.passer.ServeHTTP(o.writer(), r)
 	if r.Context().Err() != nil {
 		o.gone = true
 	}
+}
+
+// maxReplay is the largest content of a request that is kept to be sent again.
+const maxReplay = 64 << 10
+
+// replayable reads the content of r, if it is small, so that it can be sent on
+// another connection when the kept one turns out to be closed before anything of
+// the request was written: the origin has seen nothing of it then, whatever the
+// method. It returns false when the client did not send all of it.
+func replayable(r *http.Request) bool {
+	n := r.ContentLength
+	if n <= 0 || n > maxReplay {
+		return true
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r.Body, b); err != nil {
+		return false
+	}
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+	r.Body, _ = r.GetBody()
+	return true
 }
 
 func passageOf(r *http.Request) *passage { return r.Context().Value(passageKey{}).(*passage) }
