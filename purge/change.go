@@ -78,7 +78,7 @@ func (p *Purger) Change(ctx context.Context, c Change) (Receipt, error) {
 	if len(tags) == 0 {
 		p.log.Info("change without effect", "type", c.Type, "entity", c.Entity, "id", c.ID, "by", c.By, "notes", notes)
 		return Receipt{State: Swept, Mode: modeOf(soft), Asked: []string{}, Expanded: []string{}, Nodes: map[string]store.Seq{},
-			Complete: true, Via: ByEvent, By: c.By, Notes: append(notes, "the change names no tag: nothing was purged")}, nil
+			Exact: true, Complete: true, Via: ByEvent, By: c.By, Notes: append(notes, "the change names no tag: nothing was purged")}, nil
 	}
 	names := make([]store.Name, len(tags))
 	for i, t := range tags {

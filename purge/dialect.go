@@ -49,6 +49,7 @@ type reply struct {
 	Status      string `json:"status"`
 	ID          string `json:"id"`
 	Invalidated int    `json:"invalidated"`
+	Exact       bool   `json:"exact"` // false: invalidated is the most it can be
 	Soft        bool   `json:"soft"`
 	Note        string `json:"note,omitempty"`
 }
@@ -71,7 +72,7 @@ func (e errUnsupported) Error() string { return string(e) }
 // is done.
 func (p *Purger) dialect(w http.ResponseWriter, r *http.Request) {
 	requests, note, err := p.understand(r)
-	var out reply
+	out := reply{Exact: true}
 	for i := range requests {
 		if err != nil {
 			break
@@ -84,6 +85,7 @@ func (p *Purger) dialect(w http.ResponseWriter, r *http.Request) {
 		}
 		out.ID = receipt.ID
 		out.Invalidated += receipt.Entries
+		out.Exact = out.Exact && receipt.Exact
 		out.Soft = requests[i].Soft
 	}
 	if err != nil {

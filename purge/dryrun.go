@@ -7,13 +7,11 @@ import (
 	"surrogate/store"
 )
 
-const (
-	sampleSize = 20   // keys that a dry run shows
-	pageSize   = 1000 // entries read at a time
-)
+const sampleSize = 20 // keys that a dry run shows
 
-// dryRun tells what a purge would take with it and changes nothing. An entry
-// with two of the names is counted with each.
+// dryRun tells what a purge would take with it and changes nothing. Would_fall
+// counts an entry with each of its names, entries once; only where there is too
+// much to look at, entries is the most that it can be.
 func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 	began := time.Now()
 	c := newCascade(p.store, p.o.MaxExpand, j.names)
@@ -33,14 +31,20 @@ func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 		Notes: []string{"dry run: nothing was purged"}, WouldFall: []Fall{}, Sample: []store.Key{},
 	}
 	seen := make(map[store.Key]struct{})
-	for _, n := range names {
-		cnt, err := p.exact(ctx, n)
+	t, most := p.newTally(maxDryWalked), store.Count{}
+	r.Exact = true
+	for _, n := range falling(names) {
+		cnt, whole, err := p.weigh(ctx, t, n)
 		if err != nil {
 			p.counts.failed(err)
 			return Receipt{}, err
 		}
-		r.Entries += cnt.Entries
-		r.Bytes += cnt.Bytes
+		if n == store.CatchAllName && cnt.Entries == 0 {
+			continue
+		}
+		r.Exact = r.Exact && whole
+		most.Entries += cnt.Entries
+		most.Bytes += cnt.Bytes
 		if len(r.WouldFall) < maxListed {
 			r.WouldFall = append(r.WouldFall, Fall{n.String(), cnt.Entries, cnt.Bytes})
 		}
@@ -59,29 +63,32 @@ func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 			}
 		}
 	}
+	if !r.Exact {
+		var err error
+		if most, err = p.bounded(ctx, most); err != nil {
+			p.counts.failed(err)
+			return Receipt{}, err
+		}
+		t.count = most
+	}
+	r.Entries, r.Bytes = t.count.Entries, t.count.Bytes
 	r.TookMS = milliseconds(time.Since(began))
 	return r, nil
 }
 
-// exact is count, but walks over what begins with a prefix: a dry run may take
-// its time.
-func (p *Purger) exact(ctx context.Context, name store.Name) (store.Count, error) {
-	if _, ok := name.Prefix(); !ok {
-		return p.count(ctx, name)
+// weigh adds what carries name to t, if that is not too much to look at, and
+// returns how much it is, or can be at most.
+func (p *Purger) weigh(ctx context.Context, t *tally, name store.Name) (c store.Count, whole bool, err error) {
+	if c, err = p.count(ctx, name); err != nil {
+		return c, false, err
 	}
-	var c store.Count
-	for cursor := ""; ; {
-		es, next, err := p.store.List(ctx, name, cursor, pageSize)
-		if err != nil {
-			return c, err
-		}
-		c.Entries += len(es)
-		for i := range es {
-			c.Bytes += p.bodySize(ctx, &es[i])
-		}
-		if next == "" {
-			return c, nil
-		}
-		cursor = next
+	// Of a prefix nothing is known before one looks.
+	if _, isPrefix := name.Prefix(); !isPrefix && c.Entries > t.left {
+		return c, false, nil
 	}
+	own, whole, err := t.add(ctx, name)
+	if whole {
+		c = own
+	}
+	return c, whole, err
 }

@@ -25,6 +25,8 @@ type job struct {
 	askedMore    int
 	expanded     []string
 	expandedMore int
+	count        store.Count // what it takes
+	exact        bool        // whether that is known exactly
 }
 
 // print identifies what a job asks for.
@@ -74,6 +76,7 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 	}
 	j.asked, j.askedMore = listed(j.asked)
 	names := slices.Concat(j.names, c.found)
+	j.count, j.exact = p.before(ctx, &j, names)
 	ev, err := p.store.Purge(ctx, j.purge(names))
 	if err != nil {
 		return p.refused(j, err)
@@ -95,6 +98,7 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 				j.notes = append(slices.Clip(j.notes), err.Error())
 				break
 			}
+			j.exact = false
 			events = append(events, ev)
 			names = append(names, fresh...)
 		}
@@ -141,18 +145,17 @@ func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Nam
 		Nodes: map[string]store.Seq{p.o.Node: last.Seq}, Complete: whole,
 		TookMS: milliseconds(took), At: last.At, Via: j.via, By: j.by, Why: j.why, Rewarm: j.rewarm, Notes: j.notes,
 	}
-	for _, n := range names {
-		c, err := p.count(ctx, n)
-		if err != nil {
-			// The purge stands; only its first estimate is missing.
+	if !j.exact {
+		var err error
+		if j.count, err = p.atMost(ctx, names); err != nil {
+			// The purge stands; only its first count is missing.
 			p.log.Warn("purge: counting failed", "id", j.id, "err", err)
-			break
 		}
-		r.Entries += c.Entries
-		r.Bytes += c.Bytes
 	}
+	r.Entries, r.Bytes, r.Exact = j.count.Entries, j.count.Bytes, j.exact
 	rec.receipt, rec.left = r, len(events)
 	p.journal.add(rec, whole)
+	p.unswept.Add(int64(len(events)))
 	for _, ev := range events {
 		if !p.queue.push(sweep{ev, rec}) {
 			p.counts.sweepsSkipped.Inc()

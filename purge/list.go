@@ -160,13 +160,3 @@ func (p *Purger) serveObjects(w http.ResponseWriter, r *http.Request) {
 	}
 	p.list(w, r, names[0], page{}, everyEntry)
 }
-
-// count is store.Count. What begins with a prefix no index counts: it is at
-// most what its host has.
-func (p *Purger) count(ctx context.Context, name store.Name) (store.Count, error) {
-	if prefix, ok := name.Prefix(); ok {
-		host, _, _ := strings.Cut(prefix, "/")
-		name = store.HostName(host)
-	}
-	return p.store.Count(ctx, name)
-}

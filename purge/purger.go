@@ -63,6 +63,7 @@ type Purger struct {
 	log     *slog.Logger
 	journal *journal
 	queue   *queue
+	unswept atomic.Int64 // purges whose sweep is not done, or never will be
 	counts  *counts
 	access  atomic.Pointer[access]
 	admin   tokens

@@ -43,7 +43,8 @@ type Receipt struct {
 	AskedMore    int                  `json:"asked_more,omitzero"`    // how many more, beyond those listed
 	Expanded     []string             `json:"expanded"`               // names that fell with it
 	ExpandedMore int                  `json:"expanded_more,omitzero"` // how many more, beyond those listed
-	Entries      int                  `json:"entries"`                // until swept, what the index counts, an entry with two names twice
+	Entries      int                  `json:"entries"`                // that fell; the most it can be, unless exact
+	Exact        bool                 `json:"exact"`                  // whether entries and bytes are; once swept they are
 	Bytes        int64                `json:"bytes"`
 	Nodes        map[string]store.Seq `json:"nodes"`    // how far each node has heard
 	Complete     bool                 `json:"complete"` // in force on every node
@@ -258,7 +259,7 @@ func (j *journal) swept(rec *record, entries int, bytes int64) {
 	rec.entries += entries
 	rec.bytes += bytes
 	if rec.left--; rec.left == 0 {
-		rec.receipt.State = Swept
+		rec.receipt.State, rec.receipt.Exact = Swept, true
 		rec.receipt.Entries, rec.receipt.Bytes = rec.entries, rec.bytes
 	}
 }

@@ -132,6 +132,7 @@ func (p *Purger) sweep(ctx context.Context, s sweep) {
 	}
 	flush()
 	if ctx.Err() == nil { // a sweep cut short by ctx has not counted everything
+		p.unswept.Add(-1)
 		p.journal.swept(s.rec, entries, bytes)
 	}
 }

@@ -88,11 +88,11 @@ func printReceipt(w io.Writer, r *purge.Receipt) {
 	if len(r.Expanded) > 0 {
 		fmt.Fprintf(w, "  with it   %s\n", some(r.Expanded, r.ExpandedMore))
 	}
-	about := ""
-	if r.State == purge.Fenced {
-		about = "about "
+	bound := ""
+	if !r.Exact {
+		bound = "at most "
 	}
-	fmt.Fprintf(w, "  entries   %s%d, %s\n", about, r.Entries, size(r.Bytes))
+	fmt.Fprintf(w, "  entries   %s%d, %s\n", bound, r.Entries, size(r.Bytes))
 	if r.State != purge.DryRun {
 		where := "everywhere"
 		if !r.Complete {

@@ -75,7 +75,7 @@ async function show() {
     $("sites").replaceChildren(...s.sites.map(x => row([x.site, rate(x), number(x.hits), number(x.stale), number(x.misses),
       number(x.collapsed), number(x.revalidated), number(x.passed), number(x.fetch_errors), size(x.sent_bytes)])));
     $("purges").replaceChildren(...p.purges.map(x => row([new Date(x.at).toLocaleTimeString(), some(x.asked, x.asked_more),
-      some(x.expanded, x.expanded_more), x.mode, (x.state === "fenced" ? "about " : "") + number(x.entries), x.took_ms + " ms", x.by || ""])));
+      some(x.expanded, x.expanded_more), x.mode, (x.exact ? "" : "at most ") + number(x.entries), x.took_ms + " ms", x.by || ""])));
   } catch (e) {
     if (e === "token") {
       $("login").hidden = false;
