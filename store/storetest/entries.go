@@ -35,7 +35,7 @@ var entryCases = []testCase{
 			e.Parts, e.Size = []store.Part{{From: 0, Len: 2}, {From: 10, Len: 4}}, -1
 		})
 		same(l, l.get("/a", nil).Entry, *e)
-		e = l.put("/b", body(""), func(e *store.Entry) { e.Parts, e.Size = []store.Part{}, 10 })
+		l.put("/b", body(""), func(e *store.Entry) { e.Parts, e.Size = []store.Part{}, 10 })
 		if f := l.get("/b", nil); f.Entry.Complete() || f.Entry.Size != 10 {
 			l.Errorf("an entry of no parts comes back complete, size %d", f.Entry.Size)
 		}
