@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"surrogate/store"
+	"surrogate/store/fences"
 )
 
 // Put implements store.Store.
@@ -31,7 +32,7 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	if err := s.graph.add(e, n.ends, now.UnixNano()); err != nil {
 		return err
 	}
-	n.seen.Store(s.fences.seq.Load()) // before the fences are looked at: see look
+	n.seen.Store(uint64(s.book.Seq())) // before the fences are looked at: see look
 	if err := s.check(e, now.UnixNano()); err != nil {
 		s.refused.Add(1)
 		return err
@@ -49,7 +50,7 @@ func (s *Store) Check(e *store.Entry) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
-	if uint64(e.Ticket) == s.fences.seq.Load() {
+	if e.Ticket == s.book.Seq() {
 		return nil
 	}
 	s.mu.Lock()
@@ -60,35 +61,15 @@ func (s *Store) Check(e *store.Entry) error {
 // check compares e's ticket with the fences. Put calls it after e's edges are
 // in the graph and before e can be seen. The caller holds Store.mu.
 func (s *Store) check(e *store.Entry, now int64) error {
-	seq := store.Seq(s.fences.seq.Load())
-	if e.Ticket == seq {
+	if e.Ticket == s.book.Seq() {
 		return nil
 	}
-	if e.Ticket > seq {
-		// Not a ticket of this store's: no fence would ever be newer.
-		return &store.PurgedError{Name: store.AllName, Seq: seq}
-	}
-	v := verdict{ticket: e.Ticket, from: e.Ticket}
-	s.fences.mu.RLock()
-	defer s.fences.mu.RUnlock()
-	s.fences.judge(e, &v)
-	s.graph.judge(e, &s.fences, now, &v)
-	switch {
-	case v.newest != nil:
-		return &store.PurgedError{
-			Name:    v.newest.name(),
-			Seq:     v.last,
-			Soft:    !v.dead,
-			Cascade: s.fences.unheard(e.Key.URL(), &v) && s.graph.depended(e.Key.URL(), now),
-		}
-	case s.fences.tooOld(e.Ticket):
-		return &store.PurgedError{
-			Name:    store.AllName,
-			Seq:     max(s.fences.aged, store.Seq(s.fences.floor.Load())),
-			Cascade: s.graph.depended(e.Key.URL(), now),
-		}
-	}
-	return nil
+	v := fences.Verdict{Ticket: e.Ticket, From: e.Ticket}
+	r := s.book.Read()
+	defer r.Done()
+	r.Entry(e, &v)
+	s.graph.judge(e, r, now, &v)
+	return r.Refusal(e, &v, func() bool { return s.graph.depended(e.Key.URL(), now) })
 }
 
 // insert makes n visible. e is its entry as the blob has it.
