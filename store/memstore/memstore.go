@@ -20,6 +20,10 @@ type Options struct {
 	MaxPicks    int           // entries under one key; 100
 	MaxEdges    int           // dependency edges; 4,000,000
 	Log         int           // purges in the log; 10,000
+
+	// Book are the fences to judge by, when somebody else raises them: then the
+	// store is the memory tier of another, and Purge is not for it. nil: its own.
+	Book *fences.Book
 }
 
 func (o Options) withDefaults() Options {
@@ -107,7 +111,9 @@ func New(opt Options) *Store {
 	opt = opt.withDefaults()
 	s := &Store{opt: opt, seed: maphash.MakeSeed(), log: newPurgeLog(opt.Log)}
 	s.index.seed = s.seed
-	s.book = fences.New(fences.Options{MaxFences: opt.MaxFences, MaxPrefixes: opt.MaxPrefixes, MaxLife: opt.MaxLife})
+	if s.book = opt.Book; s.book == nil {
+		s.book = fences.New(fences.Options{MaxFences: opt.MaxFences, MaxPrefixes: opt.MaxPrefixes, MaxLife: opt.MaxLife})
+	}
 	s.graph = graph{
 		nodes:   make(map[string]*node),
 		names:   make(map[store.Name]*source),
@@ -119,6 +125,9 @@ func New(opt Options) *Store {
 	s.fallen.seed = s.seed
 	return s
 }
+
+// Book is what the store judges tickets by.
+func (s *Store) Book() *fences.Book { return s.book }
 
 func (s *Store) now() int64 { return time.Now().UnixNano() }
 

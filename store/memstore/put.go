@@ -10,7 +10,13 @@ import (
 )
 
 // Put implements store.Store.
-func (s *Store) Put(_ context.Context, e *store.Entry) error {
+func (s *Store) Put(_ context.Context, e *store.Entry) error { return s.put(e, false) }
+
+// Promote is Put for an entry that a store below has had for a while: it takes
+// the place of nothing that was born later.
+func (s *Store) Promote(e *store.Entry) error { return s.put(e, true) }
+
+func (s *Store) put(e *store.Entry, promoted bool) error {
 	blob, big := encode(e)
 	n := record{blob: blob, big: big, ticket: e.Ticket, held: e.Bytes(), pick: s.pickHash(e.Pick), alt: s.pickHash(e.Alt)}
 	if n.size()*2 > s.opt.MaxBytes {
@@ -23,6 +29,9 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	defer s.mu.Unlock()
 	if s.closed.Load() {
 		return store.ErrClosed
+	}
+	if promoted && s.outlived(e) {
+		return nil
 	}
 	now := time.Now()
 	n.ends = now.Add(s.opt.MaxLife).UnixNano()
@@ -43,6 +52,32 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 		s.mu.Lock()
 	}
 	return nil
+}
+
+// Drop takes out what e would take the place of.
+func (s *Store) Drop(e *store.Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := s.first(string(e.Key)); id != 0; {
+		r := s.recs.at(id)
+		next := r.next
+		if known := r.entry(); known.Vary != e.Vary || known.Pick == e.Pick {
+			s.remove(id, r)
+		}
+		id = next
+	}
+}
+
+// outlived reports whether what there is of e's pick, or of all its key where
+// that is known by another Vary, was born later. The caller holds Store.mu.
+func (s *Store) outlived(e *store.Entry) bool {
+	for id := s.first(string(e.Key)); id != 0; id = s.recs.at(id).next {
+		known := s.recs.at(id).entry()
+		if (known.Vary != e.Vary || known.Pick == e.Pick) && known.Life.Born.After(e.Life.Born) {
+			return true
+		}
+	}
+	return false
 }
 
 // Check implements store.Store.

@@ -1,0 +1,7 @@
+package redisstore
+
+import "surrogate/store/fences"
+
+// Book is what this node judges tickets by: all the fences it has heard of. A
+// memory tier in front judges by it too.
+func (s *Store) Book() *fences.Book { return s.book }
