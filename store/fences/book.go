@@ -89,15 +89,17 @@ func (b *Book) fell(seq store.Seq, names []store.Name, soft bool, at int64) {
 func (b *Book) fall(n store.Name, seq store.Seq, at int64, soft bool) {
 	k, text := kindOf(n)
 	fc := b.by[k][text]
-	switch {
-	case fc == nil:
+	if fc == nil {
 		fc = b.add(k, text)
-	case fc.last == seq:
-		return // named twice
-	default:
+	} else {
 		b.unlink(fc)
 	}
-	fc.raise(seq, at, soft)
+	// A fence that is as new as that is complete already: the name came twice, or
+	// the fence was loaded when the log had gone on. It is the newest again, so
+	// that the order is right once the log has been applied as far.
+	if fc.last < seq {
+		fc.raise(seq, at, soft)
+	}
 	b.link(fc)
 }
 

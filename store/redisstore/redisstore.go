@@ -108,6 +108,7 @@ func New(opt Options) (*Store, error) {
 	s.reach.init("Redis answers", s.log)
 	s.writes.init("Redis takes writes", s.log)
 	s.follower.init()
+	s.lease.ack = make(chan struct{}, 1)
 	s.acks.init()
 	s.claims.init()
 	s.data.init(s)
