@@ -1,3 +1,4 @@
+#!lua
 -- Says by which names a URL's entries fall, and that somebody is about to
 -- depend on it.
 --

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Says that all names by which a URL's entries fall lead to it until a time.
 --
 -- KEYS  1 the node of the URL, as climb.lua has it

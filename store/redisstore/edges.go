@@ -146,9 +146,12 @@ func (p *put) link(ctx context.Context) error {
 	if err := s.room(ctx, p.inc, p.at.url, level, len(names)); err != nil {
 		return err
 	}
-	until := max(p.v.ends, p.wanted)
+	// What is extended is extended by more than needed, but never by more than
+	// somebody else wants it: of two that are made of each other, each would
+	// extend the other for ever.
+	need, until := max(p.v.ends, p.wanted), max(rounded(p.v.ends, now), p.wanted)
 	for len(level) > 0 {
-		next, err := s.climb(ctx, p.inc, p.up, level, now, rounded(until, now))
+		next, err := s.climb(ctx, p.inc, p.up, level, now, until)
 		if err != nil {
 			return err
 		}
@@ -167,7 +170,7 @@ func (p *put) link(ctx context.Context) error {
 	}
 	todo := make([]*node, 0, len(p.up.nodes))
 	for _, n := range p.up.nodes {
-		if n.done >= until {
+		if n.done >= need {
 			continue
 		}
 		todo = append(todo, n)
@@ -176,14 +179,14 @@ func (p *put) link(ctx context.Context) error {
 			names = append(names, name)
 		}
 		l.node(n.id, n.url, names, 0)
-		l.lead(n.url, n.host, names, rounded(until, now))
+		l.lead(n.url, n.host, names, until)
 	}
 	if err := s.lead(ctx, &l); err != nil {
 		return err
 	}
 	done := make([]call, len(todo))
 	for i, n := range todo {
-		done[i] = call{script: commitScript, keys: []string{p.inc.node(n.id)}, args: []any{rounded(until, now)}}
+		done[i] = call{script: commitScript, keys: []string{p.inc.node(n.id)}, args: []any{until}}
 	}
 	if err := s.guardWrite(ctx, "edges", func(ctx context.Context) error { return s.eval(ctx, done) }); err != nil {
 		return err

@@ -1,3 +1,4 @@
+#!lua
 -- Makes a version a member of one set of the index.
 --
 -- KEYS  1 the set

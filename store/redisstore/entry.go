@@ -108,7 +108,9 @@ func (s *Store) look(ctx context.Context, inc *incarnation, at place, key store.
 		}
 		known, ok := vals[0].(string)
 		if !ok {
-			s.data.varies.set(at, "")
+			if guess != "" {
+				s.data.varies.set(at, "")
+			}
 			return nil, "", nil
 		}
 		if known != guess {

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Remembers that URLs fell.
 --
 -- KEYS  1 one of the tables: ids of URLs by the purge they last fell with

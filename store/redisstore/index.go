@@ -165,26 +165,25 @@ func leaves(inc *incarnation, at place, k *kept) []call {
 }
 
 // A walk goes over the places of what carries a name, or may, in the order of
-// buckets and places.
+// sets and places.
 type walk struct {
 	s     *Store
-	inc   *incarnation
 	sets  []string
 	at    int    // the set
 	after string // the last member of it that was met
 	size  int
 }
 
-// walk begins behind a cursor: a set's number and a member.
-func (s *Store) walk(inc *incarnation, n store.Name, at int, after string, size int) *walk {
+// walked are the sets in which everything is that falls with a name, but for what
+// is stored for a URL itself. Of a prefix, much else is in them.
+func (i *incarnation) walked(n store.Name) []string {
 	if p, ok := n.Prefix(); ok {
 		if host, _, whole := strings.Cut(p, "/"); whole {
-			n = store.HostName(host)
-		} else {
-			n = store.AllName
+			return i.sets(store.HostName(host))
 		}
+		return i.sets(store.AllName)
 	}
-	return &walk{s: s, inc: inc, sets: inc.sets(n), at: at, after: after, size: size}
+	return i.sets(n)
 }
 
 // met is a member that a walk has met, and the set that has it.
@@ -197,7 +196,7 @@ type met struct {
 // next returns the next members; none after the last. Some sets are asked at
 // once, for most may be empty.
 func (w *walk) next(ctx context.Context) ([]met, error) {
-	const ahead = 16
+	const ahead = 32
 	for w.at < len(w.sets) {
 		from := w.at
 		sets := w.sets[from:min(from+ahead, len(w.sets))]

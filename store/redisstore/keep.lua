@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Ends a table of the fallen with its incarnation.
 --
 -- KEYS  1 the table, as fallen.lua has it

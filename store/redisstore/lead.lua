@@ -1,3 +1,4 @@
+#!lua
 -- Makes a name lead to URLs, at least until a time.
 --
 -- KEYS  1 the set of the name: URLs by the time until which it leads there. It

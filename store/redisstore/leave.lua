@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Takes versions out of one set of the index.
 --
 -- KEYS  1 the set, as enter.lua has it

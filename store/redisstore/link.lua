@@ -1,3 +1,4 @@
+#!lua
 -- Notes names by which a URL's entries fall.
 --
 -- KEYS  1 the node of the URL, as climb.lua has it

@@ -108,7 +108,7 @@ func (l *lister) carried(ctx context.Context) (more bool, err error) {
 	if low != "" {
 		low += strings.Repeat("\xff", memberLen-identityLen+1)
 	}
-	w := l.s.walk(l.inc, l.n, l.set, low, min(l.limit+8, 128))
+	w := &walk{s: l.s, sets: l.inc.walked(l.n), at: l.set, after: low, size: min(l.limit+8, 128)}
 	for {
 		page, err := w.next(ctx)
 		if err != nil || len(page) == 0 {

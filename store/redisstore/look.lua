@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- Answers the metas of all entries of a key; at most as many as picks are
 -- allowed to it. Reads only.
 --

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Takes out of a node what counts no more, and the node if nothing is left.
 --
 -- KEYS  1 the node of a URL, as climb.lua has it

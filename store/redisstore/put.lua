@@ -1,3 +1,4 @@
+#!lua
 -- Stores one entry under its key, unless something stands in the way.
 --
 -- KEYS  1 the hash of the key's entries   2 the node of its URL; of one slot

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Removes some versions from a key's entries, if they are there still: what was
 -- stored since is spared.
 --

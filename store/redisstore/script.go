@@ -12,7 +12,9 @@ import (
 //go:embed *.lua
 var luaFiles embed.FS
 
-// lua returns the script in a file beside this one.
+// lua returns the script in a file beside this one. Their first lines say what
+// they may do when memory is full: those that take away go on, those that add are
+// refused as a whole, not half-way.
 func lua(name string) *redis.Script {
 	src, err := luaFiles.ReadFile(name + ".lua")
 	if err != nil {

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -32,82 +33,108 @@ func (s *Store) Sweep(ctx context.Context, ev store.Event) iter.Seq2[store.Swept
 			yield(store.Swept{}, err)
 			return
 		}
-		sw := sweep{s: s, inc: inc, ev: ev, names: slices.Concat([]store.Name{store.CatchAllName}, ev.Names)}
-		for i, n := range sw.names {
-			if slices.Contains(sw.names[:i], n) {
+		sw := sweep{s: s, inc: inc, ev: ev, first: make(map[store.Name]int)}
+		for _, n := range append([]store.Name{store.CatchAllName}, ev.Names...) {
+			if _, twice := sw.first[n]; twice {
 				continue
 			}
+			sw.first[n] = sw.n
+			if p, ok := n.Prefix(); ok {
+				sw.prefixes = append(sw.prefixes, prefix{p, sw.n})
+			}
 			if url, ok := n.URL(); ok {
-				// What is stored for the URL itself.
-				sw.last = place{}
 				key := idOf(url)
-				if !sw.places(ctx, i, []place{{key, schemes[0]}, {key, schemes[1]}}, yield) {
-					return
-				}
+				sw.urls = append(sw.urls, visit{place{key, schemes[0]}, sw.n}, visit{place{key, schemes[1]}, sw.n})
 			}
-			if !sw.walk(ctx, i, yield) {
-				return
+			for _, set := range inc.walked(n) {
+				sw.sets, sw.owner = append(sw.sets, set), append(sw.owner, sw.n)
 			}
+			sw.n++
+		}
+		if err := sw.run(ctx, func(x store.Swept) bool { return yield(x, nil) }); err != nil && !errors.Is(err, errStop) {
+			yield(store.Swept{}, fmt.Errorf("redisstore: sweep %d: %w", ev.Seq, err))
 		}
 	}
 }
+
+// errStop says that nobody wants any more.
+var errStop = errors.New("stop")
 
 // A sweep visits what one purge killed or made stale.
 type sweep struct {
-	s     *Store
-	inc   *incarnation
-	ev    store.Event
-	names []store.Name
-	last  place // the last that this walk has met
+	s        *Store
+	inc      *incarnation
+	ev       store.Event
+	first    map[store.Name]int // the event's names by their place in it
+	prefixes []prefix
+	n        int
+	urls     []visit
+	sets     []string
+	owner    []int // which name a set is of
 }
 
-// walk visits what carries name i.
-func (sw *sweep) walk(ctx context.Context, i int, yield func(store.Swept, error) bool) bool {
-	w := sw.s.walk(sw.inc, sw.names[i], 0, "", sweepBatch)
-	sw.last = place{}
+type prefix struct {
+	text string
+	n    int
+}
+
+// A visit is a place and the name under which it is met.
+type visit struct {
+	place
+	n int
+}
+
+func (sw *sweep) run(ctx context.Context, yield func(store.Swept) bool) error {
+	for at := range slices.Chunk(sw.urls, sweepBatch) {
+		if err := sw.visit(ctx, at, yield); err != nil {
+			return err
+		}
+	}
+	w := &walk{s: sw.s, sets: sw.sets, size: sweepBatch}
+	last, set := place{}, -1 // the last that was met, and in which set
 	for {
-		if err := sw.s.usable(ctx); err != nil {
-			return yield(store.Swept{}, err) && false
-		}
 		page, err := w.next(ctx)
-		if err != nil {
-			return yield(store.Swept{}, fmt.Errorf("redisstore: sweep %d: %w", sw.ev.Seq, err)) && false
+		if err != nil || len(page) == 0 {
+			return err
 		}
-		if len(page) == 0 {
-			return true
-		}
-		var at []place
+		at := make([]visit, 0, len(page))
 		for _, m := range page {
-			if m.place != sw.last {
-				at = append(at, m.place)
-				sw.last = m.place
+			if m.place != last || m.set != set {
+				at = append(at, visit{m.place, sw.owner[m.set]})
+				last, set = m.place, m.set
 			}
 		}
-		if !sw.places(ctx, i, at, yield) {
-			return false
+		for part := range slices.Chunk(at, sweepBatch) {
+			if err := sw.visit(ctx, part, yield); err != nil {
+				return err
+			}
 		}
-		if err := sw.tidy(ctx, w, page); err != nil {
-			return yield(store.Swept{}, fmt.Errorf("redisstore: sweep %d: %w", sw.ev.Seq, err)) && false
+		if err := sw.s.tidy(ctx, sw.inc, w, page); err != nil {
+			return err
 		}
 	}
 }
 
-// places deals with what fell at some places, met under name i.
-func (sw *sweep) places(ctx context.Context, i int, at []place, yield func(store.Swept, error) bool) bool {
-	out, err := sw.reclaim(ctx, i, at)
+// visit deals with what fell at some places.
+func (sw *sweep) visit(ctx context.Context, at []visit, yield func(store.Swept) bool) error {
+	if err := sw.s.usable(ctx); err != nil {
+		return err
+	}
+	out, err := sw.reclaim(ctx, at)
 	for _, x := range out {
-		if !yield(x, nil) {
-			return false
+		if !yield(x) {
+			return errStop
 		}
 	}
-	if err != nil {
-		return yield(store.Swept{}, fmt.Errorf("redisstore: sweep %d: %w", sw.ev.Seq, err)) && false
-	}
-	return true
+	return err
 }
 
-func (sw *sweep) reclaim(ctx context.Context, i int, at []place) ([]store.Swept, error) {
-	all, err := sw.s.lookAll(ctx, sw.inc, at)
+func (sw *sweep) reclaim(ctx context.Context, at []visit) ([]store.Swept, error) {
+	places := make([]place, len(at))
+	for i, v := range at {
+		places[i] = v.place
+	}
+	all, err := sw.s.lookAll(ctx, sw.inc, places)
 	if err != nil {
 		return nil, err
 	}
@@ -115,22 +142,21 @@ func (sw *sweep) reclaim(ctx context.Context, i int, at []place) ([]store.Swept,
 	var out []store.Swept
 	now := time.Now()
 	for j, ks := range all {
-		first := len(sw.names)
-		r := removal{at: at[j]}
+		first := sw.n
+		r := removal{at: places[j]}
 		for _, k := range ks {
-			if n := sw.covers(&k.Entry); k.Ticket < sw.ev.Seq && n < len(sw.names) {
-				if sw.ev.Soft && (k.dead(now) || sw.s.fellHard(&k.Entry)) {
-					continue
-				}
-				first = min(first, n)
-				r.going = append(r.going, k)
+			n := sw.covers(&k.Entry)
+			if k.Ticket >= sw.ev.Seq || n == sw.n || sw.ev.Soft && (k.dead(now) || sw.s.fellHard(&k.Entry)) {
+				continue
 			}
+			first = min(first, n)
+			r.going = append(r.going, k)
 		}
 		switch {
 		case len(r.going) == 0:
 		case !sw.ev.Soft:
 			todo = append(todo, r)
-		case first == i:
+		case first == at[j].n:
 			out = append(out, swept(r.going))
 		}
 	}
@@ -141,15 +167,28 @@ func (sw *sweep) reclaim(ctx context.Context, i int, at []place) ([]store.Swept,
 	if err := sw.s.recordFallen(ctx, sw.inc, sw.ev.Seq, todo); err != nil {
 		return nil, err
 	}
-	return sw.s.remove(ctx, sw.inc, todo)
+	out, err = sw.s.remove(ctx, sw.inc, todo)
+	for _, x := range out {
+		sw.s.data.swept.Add(uint64(x.Entries))
+	}
+	return out, err
 }
 
 // covers returns the first of the event's names that covers an entry, by its
-// number; as many as there are if none does.
+// number; n if none does.
 func (sw *sweep) covers(e *store.Entry) int {
-	return slices.IndexFunc(append(slices.Clip(sw.names), store.Name("")), func(n store.Name) bool {
-		return n == "" || carries(e, n)
-	})
+	first := sw.n
+	for n := range e.Names() {
+		if i, ok := sw.first[n]; ok {
+			first = min(first, i)
+		}
+	}
+	for _, p := range sw.prefixes {
+		if strings.HasPrefix(e.Key.URL(), p.text) {
+			first = min(first, p.n)
+		}
+	}
+	return first
 }
 
 // carries reports whether an entry falls with a name.
@@ -216,7 +255,6 @@ func (s *Store) remove(ctx context.Context, inc *incarnation, todo []removal) ([
 		if took[0].Key != "" {
 			out = append(out, swept(took))
 		}
-		s.data.swept.Add(uint64(len(took)))
 		for j := range took {
 			for _, c := range leaves(inc, r.at, &took[j]) {
 				members[c.keys[0]] = append(members[c.keys[0]], c.args...)
@@ -240,10 +278,6 @@ func (s *Store) remove(ctx context.Context, inc *incarnation, todo []removal) ([
 }
 
 // tidy takes members out of the index whose entries are not there.
-func (sw *sweep) tidy(ctx context.Context, w *walk, page []met) error {
-	return sw.s.tidy(ctx, sw.inc, w, page)
-}
-
 func (s *Store) tidy(ctx context.Context, inc *incarnation, w *walk, page []met) error {
 	old := time.Now().Add(-dangling).UnixMilli()
 	var at []place
