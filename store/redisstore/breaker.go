@@ -132,6 +132,7 @@ func (s *Store) try(ctx context.Context, op string, budget time.Duration, write 
 		return store.ErrClosed
 	case kind == unreached:
 		s.reach.failed(err)
+		s.remap(ctx)
 	case kind == unwritten:
 		s.reach.succeeded()
 		s.writes.failed(err)
@@ -145,6 +146,17 @@ func (s *Store) try(ctx context.Context, op string, budget time.Duration, write 
 		return err
 	}
 	return fmt.Errorf("redisstore: %s: %w", op, err)
+}
+
+// remap lets the clients of a cluster learn which server has which slots. By
+// themselves they ask a server that refuses them for ten seconds and more. It
+// is done in the background, and at most a few times a second.
+func (s *Store) remap(ctx context.Context) {
+	for _, c := range [...]redis.UniversalClient{s.rdb, s.ctl} {
+		if c, ok := c.(*redis.ClusterClient); ok {
+			c.ReloadState(ctx)
+		}
+	}
 }
 
 // Trouble is what an error says about Redis.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -111,11 +112,21 @@ func (r Redis) parse() (Redis, error) {
 	return r, nil
 }
 
+// silence keeps go-redis from writing to standard error at every failed dial. It
+// has one logger for the process, and this package is the only one that has to
+// do with it; what goes wrong comes back as errors too.
+var silence = sync.OnceFunc(func() { redis.SetLogger(silent{}) })
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // open returns the data plane's client and the control plane's.
 func (r Redis) open() (data, control redis.UniversalClient, err error) {
 	if r, err = r.parse(); err != nil {
 		return nil, nil, err
 	}
+	silence()
 	def := func(p *time.Duration, v time.Duration) {
 		if *p <= 0 {
 			*p = v
