@@ -66,6 +66,8 @@ func (s *Store) Count(ctx context.Context, n store.Name) (store.Count, error) {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
 			for i, set := range sets {
 				cards[i] = p.ZCard(ctx, set)
+			}
+			for i, set := range sets {
 				sums[i] = p.ZScore(ctx, set, "")
 			}
 		})

@@ -75,6 +75,7 @@ func explicit(e *store.Entry) func(func(store.Name) bool) {
 type upstream struct {
 	nodes []*node
 	urls  map[string]bool
+	grown []growth // what is to be counted
 }
 
 // A node is a URL as a climb found it.
@@ -184,6 +185,7 @@ func (p *put) link(ctx context.Context) error {
 	if err := s.lead(ctx, &l); err != nil {
 		return err
 	}
+	s.grown(ctx, p.inc, append(p.up.grown, l.grown...))
 	done := make([]call, len(todo))
 	for i, n := range todo {
 		done[i] = call{script: commitScript, keys: []string{p.inc.node(n.id)}, args: []any{until}}
@@ -222,7 +224,7 @@ func (s *Store) climb(ctx context.Context, inc *incarnation, up *upstream, level
 			d, _ := r[0].(string)
 			n.done, _ = strconv.ParseInt(d, 10, 64)
 			if isNew, _ := r[1].(int64); isNew == 1 {
-				s.grown(ctx, inc, n.id, 1)
+				up.grown = append(up.grown, growth{n.id, 1})
 			}
 			for _, name := range texts(r[2]) {
 				n.names[store.Name(name)] = true
@@ -253,6 +255,7 @@ type leads struct {
 	ids   []id
 	nodes []call
 	sets  []call
+	grown []growth
 }
 
 // node notes a URL's names.
@@ -307,7 +310,7 @@ func (s *Store) lead(ctx context.Context, l *leads) error {
 	}
 	for i, x := range l.ids {
 		if n, _ := calls[i].cmd.Int(); n > 0 {
-			s.grown(ctx, l.inc, x, n)
+			l.grown = append(l.grown, growth{x, n})
 		}
 	}
 	return nil

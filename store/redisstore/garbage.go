@@ -64,18 +64,34 @@ type edgeBudget struct {
 
 func (i *incarnation) countKey(b int) string { return i.key("c", "c"+strconv.Itoa(b)) }
 
+// A growth is by how much a node grew.
+type growth struct {
+	id id
+	n  int
+}
+
 // grown counts edges in, or out. What a node that dies does not count stays
 // uncounted: it is a bound on memory, no more.
-func (s *Store) grown(ctx context.Context, inc *incarnation, x id, n int) {
+func (s *Store) grown(ctx context.Context, inc *incarnation, gs []growth) {
+	by := make(map[int]int)
+	total := 0
+	for _, g := range gs {
+		by[int(g.id[2])%registers] += g.n
+		total += g.n
+	}
+	if len(by) == 0 {
+		return
+	}
 	b := &s.data.budget
 	b.mu.Lock()
-	b.total += n
+	b.total += total
 	b.mu.Unlock()
 	_ = s.guardWrite(ctx, "count edges", func(ctx context.Context) error {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
-			key := inc.countKey(int(x[2]) % registers)
-			p.IncrBy(ctx, key, int64(n))
-			p.PExpire(ctx, key, 2*s.opt.MaxLife)
+			for i, n := range by {
+				p.IncrBy(ctx, inc.countKey(i), int64(n))
+				p.PExpire(ctx, inc.countKey(i), 2*s.opt.MaxLife)
+			}
 		})
 	})
 }
@@ -218,7 +234,7 @@ func (s *Store) endNodes(ctx context.Context, inc *incarnation, b int, due []str
 	}
 	var gone []int
 	var sets []call
-	var shrunk []int64 = make([]int64, len(due))
+	shrunk := make([]int64, len(due))
 	err := s.guardWrite(ctx, "register", func(ctx context.Context) error {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
 			for i, m := range due {
@@ -245,11 +261,13 @@ func (s *Store) endNodes(ctx context.Context, inc *incarnation, b int, due []str
 	if err := s.guardWrite(ctx, "prune", func(ctx context.Context) error { return s.eval(ctx, sets) }); err != nil {
 		return err
 	}
+	var gs []growth
 	for i, n := range shrunk {
 		if n > 0 && incs[i] == inc {
-			s.grown(ctx, inc, id{2: byte(i)}, -int(n))
+			gs = append(gs, growth{id{2: byte(b)}, -int(n)})
 		}
 	}
+	s.grown(ctx, inc, gs)
 	return s.stillThere(ctx, b, due, calls, gone, now)
 }
 
