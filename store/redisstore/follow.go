@@ -22,6 +22,7 @@ type follower struct {
 	// of it happens in the log's order.
 	mu    sync.Mutex
 	whole atomic.Bool // the Book has all up to its Seq; changes under mu
+	knew  string      // the incarnation that the Book is of, even after Run; changes under mu
 
 	kick chan struct{} // the incarnation may have changed
 	big  chan struct{} // a large purge has to be settled
@@ -228,12 +229,15 @@ func (s *Store) readLog(ctx context.Context) error {
 // next applies one purge of the log.
 func (s *Store) next(ctx context.Context, m redis.XMessage) error {
 	ev, err := s.event(ctx, m)
-	if err != nil {
-		return err
-	}
 	f := &s.follower
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if errors.Is(err, store.ErrGap) {
+		f.whole.Store(false)
+	}
+	if err != nil {
+		return err
+	}
 	switch heard := s.heard(); {
 	case ev.Seq <= heard:
 	case ev.Seq == heard+1:

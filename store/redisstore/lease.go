@@ -62,7 +62,7 @@ func (s *Store) refresh(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, s.opt.MaxDeaf/3)
 	defer cancel()
 	out, err := s.run(bounded, "lease", leaseScript, []string{s.stateKey(), s.nodesKey()},
-		inc.id, s.opt.Node, s.seqArg(heard), s.opt.MaxDeaf.Microseconds(), s.channel("acks"))
+		inc.id, s.member, s.seqArg(heard), s.opt.MaxDeaf.Microseconds(), s.channel("acks"))
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *Store) leave() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.opt.Budget)
 	defer cancel()
-	_ = s.ctl.HDel(ctx, s.nodesKey(), s.opt.Node).Err()
+	_ = s.ctl.HDel(ctx, s.nodesKey(), s.member).Err()
 }
 
 // acks are what other nodes say they have heard, so that whoever awaits them
@@ -166,7 +166,7 @@ func (s *Store) Await(ctx context.Context, seq store.Seq) (map[string]store.Seq,
 			for {
 				all, news := s.acks.heard(fleet.inc.id, seq, heard)
 				if all && left <= 0 {
-					return heard, true, nil
+					return named(heard), true, nil
 				}
 				select {
 				case <-news:
@@ -181,9 +181,9 @@ func (s *Store) Await(ctx context.Context, seq store.Seq) (map[string]store.Seq,
 		}
 		switch {
 		case errors.Is(err, store.ErrClosed):
-			return heard, false, err
+			return named(heard), false, err
 		case ctx.Err() != nil && heard != nil:
-			return heard, false, nil
+			return named(heard), false, nil
 		case ctx.Err() != nil:
 			return nil, false, fmt.Errorf("redisstore: await %d: %w", seq, err)
 		}
@@ -191,11 +191,31 @@ func (s *Store) Await(ctx context.Context, seq store.Seq) (map[string]store.Seq,
 	}
 }
 
+// named is what is known of members, by their names: of two with one name, the
+// one that has heard less.
+func named(members map[string]store.Seq) map[string]store.Seq {
+	out := make(map[string]store.Seq, len(members))
+	for m, seq := range members {
+		n := nameOf(m)
+		if other, ok := out[n]; !ok || seq < other {
+			out[n] = seq
+		}
+	}
+	return out
+}
+
+func nameOf(member string) string {
+	if i := strings.LastIndexByte(member, '/'); i >= 0 {
+		return member[:i]
+	}
+	return member
+}
+
 // A roll is what the keeper knows of the nodes.
 type roll struct {
 	inc   *incarnation
 	age   time.Duration // since the incarnation began
-	nodes []store.Node
+	nodes []store.Node  // named as members
 }
 
 func (r *roll) leased() map[string]store.Seq {
@@ -234,5 +254,21 @@ func (s *Store) Nodes(ctx context.Context) ([]store.Node, error) {
 		return nil, err
 	}
 	r, err := s.roll(ctx)
-	return r.nodes, err
+	if err != nil {
+		return nil, err
+	}
+	var nodes []store.Node
+	at := make(map[string]int)
+	for _, n := range r.nodes {
+		n.Name = nameOf(n.Name)
+		i, ok := at[n.Name]
+		switch {
+		case !ok:
+			at[n.Name] = len(nodes)
+			nodes = append(nodes, n)
+		case n.Leased && !nodes[i].Leased, n.Leased == nodes[i].Leased && n.Until.After(nodes[i].Until):
+			nodes[i] = n // the other is what the node was before it started again
+		}
+	}
+	return nodes, nil
 }

@@ -1,7 +1,7 @@
 -- lease: a node says how far it has heard, and holds its lease for a while longer.
 --
 -- KEYS  state nodes
--- ARGV  inc; node; how far; how long, in microseconds; the channel for acks
+-- ARGV  inc; the node as a member; how far; how long, in microseconds; the channel for acks
 -- Returns the last purge, and 1 if the node held no lease.
 --
 -- From now on Await waits for this node. It did not before: what was purged up

@@ -24,10 +24,7 @@ const loadPage = 1000
 // join finds out the current incarnation, or begins one, and loads its fences.
 // The error is ErrEvicts, or one that may pass.
 func (s *Store) join(ctx context.Context) error {
-	known, heard := "", s.heard()
-	if inc := s.inc.Load(); inc != nil {
-		known = inc.id
-	}
+	known, heard := s.follower.knew, s.heard() // nobody else joins
 	id := strconv.FormatUint(rand.Uint64(), 36)
 	keys := []string{s.stateKey(), s.logKey(), s.fencesKey(), s.softKey(), s.clockKey(), s.bigKey(), s.nodesKey()}
 	out, err := s.run(ctx, "join", beginScript, keys, known, s.seqArg(heard), id)
@@ -41,14 +38,8 @@ func (s *Store) join(ctx context.Context) error {
 	for i := 8; i < len(out); i++ {
 		_ = s.ctl.Unlink(ctx, s.namesKey(bigOf(text(out, i), 0).token)).Err() // else it is garbage for good, and no more
 	}
-	if known == inc.id && heard == seqOf(text(out, 2)) {
-		return nil // nothing was missed
-	}
-	if known == inc.id {
-		// Behind by a few, most likely: the log tells, or shows a gap.
-		if s.follower.whole.Load() {
-			return nil
-		}
+	if known == inc.id && s.follower.whole.Load() {
+		return nil // the log tells what was missed, or shows a gap
 	}
 	snap := fences.Snapshot{
 		Seq: seqOf(text(out, 2)), Born: inc.base,
@@ -64,6 +55,7 @@ func (s *Store) join(ctx context.Context) error {
 	// the new one.
 	s.book.Replace(snap, slices.Values(l.sorted()))
 	s.inc.Store(inc)
+	s.follower.knew = inc.id
 	if known != inc.id {
 		s.lease.end() // it was the other's
 	}

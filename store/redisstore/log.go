@@ -40,7 +40,6 @@ func (s *Store) event(ctx context.Context, m redis.XMessage) (store.Event, error
 			return store.Event{}, err
 		}
 		if n, _ := strconv.Atoi(field("n")); n != len(ev.Names) {
-			s.follower.whole.Store(false)
 			return store.Event{}, fmt.Errorf("redisstore: purge %s has lost its names: %w", m.ID, store.ErrGap)
 		}
 	}

@@ -66,6 +66,10 @@ var errNotReady = errors.New("the fences are not loaded yet")
 type Store struct {
 	opt Options
 	log *slog.Logger
+	// member is what the control plane knows this process by. Two processes may
+	// have one name, a node and the one that takes its place while it is stopped,
+	// and purges have to wait for both.
+	member string
 
 	rdb redis.UniversalClient // data plane and claims; retries once
 	ctl redis.UniversalClient // control plane; never retries, a purge must not happen twice
@@ -96,10 +100,11 @@ func New(opt Options) (*Store, error) {
 		return nil, fmt.Errorf("redisstore: node %q has white space", opt.Node)
 	}
 	s := &Store{
-		opt:  opt,
-		log:  opt.Log,
-		done: make(chan struct{}),
-		book: fences.New(fences.Options{MaxFences: opt.MaxFences, MaxPrefixes: opt.MaxPrefixes, MaxLife: opt.MaxLife}),
+		opt:    opt,
+		log:    opt.Log,
+		member: opt.Node + "/" + strconv.FormatUint(rand.Uint64(), 36),
+		done:   make(chan struct{}),
+		book:   fences.New(fences.Options{MaxFences: opt.MaxFences, MaxPrefixes: opt.MaxPrefixes, MaxLife: opt.MaxLife}),
 	}
 	var err error
 	if s.rdb, s.ctl, err = opt.Redis.open(); err != nil {

@@ -240,3 +240,58 @@ func TestSentinelFailsOver(t *testing.T) {
 	x.Servers[0].Kill()
 	anew(t, nodes, before, ticket)
 }
+
+// A node that is stopped is not the one that took its name.
+func TestTwoProcessesOfOneNameAreBothAwaited(t *testing.T) {
+	r := redistest.Start(t)
+	c := &cable{}
+	a := start(t, Options{Redis: Redis{URL: r.URL}, Node: "a", MaxDeaf: deaf})
+	old := start(t, Options{Redis: Redis{URL: r.URL, dial: c.dial}, Node: "b", MaxDeaf: deaf})
+	a.awaited(t, "x")
+	c.cut.Store(true)
+	start(t, Options{Redis: Redis{URL: r.URL}, Node: "b", MaxDeaf: deaf})
+	heard, ok, err := a.Await(t.Context(), a.mustPurge(t, false, "y").Seq)
+	if old.Hears() || !ok || err != nil || len(heard) != 2 {
+		t.Errorf("await: %v, %v, %v; the old one hears: %v", heard, ok, err, old.Hears())
+	}
+	if nodes, err := a.Nodes(t.Context()); len(nodes) != 2 || err != nil {
+		t.Errorf("nodes %v, %v", nodes, err)
+	}
+}
+
+func TestANodeRunsAgain(t *testing.T) {
+	r := redistest.Start(t)
+	a := start(t, Options{Redis: Redis{URL: r.URL}, MaxDeaf: deaf})
+	s, err := New(Options{Redis: Redis{URL: r.URL}, MaxDeaf: deaf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	run := func(during func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		waitFor(t, "it hears", s.Hears)
+		during()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	run(func() { s.awaited(t, "x") })
+	if s.Hears() {
+		t.Error("it hears without running")
+	}
+	ev := a.awaited(t, "y") // nobody waits for it
+	run(func() {
+		if v := verdict(s, ev.Seq-1, "y"); !v.Dead {
+			t.Error("it has missed a purge")
+		}
+	})
+	r.RestartEmpty()
+	run(func() {
+		if s.heard() <= ev.Seq {
+			t.Errorf("its sequence went back from %d to %d", ev.Seq, s.heard())
+		}
+	})
+}
