@@ -174,6 +174,10 @@ func (s *Store) show(k *kept, f *store.Found) bool {
 	if k.dead(time.Now()) {
 		return false
 	}
+	// Asked before the fences are looked at: a node that is deaf may learn of a
+	// fall and hear again a moment later. The other way round this would miss the
+	// fall and have no doubt.
+	hears := s.Hears()
 	v := fences.Verdict{Ticket: k.Ticket}
 	s.book.Judge(&k.Entry, &v)
 	if v.Dead {
@@ -182,7 +186,7 @@ func (s *Store) show(k *kept, f *store.Found) bool {
 	if v.Fell != 0 {
 		f.Fell = time.Unix(0, v.Fell)
 	}
-	f.Doubt = k.Ticket < s.book.Floor() || !s.Hears()
+	f.Doubt = k.Ticket < s.book.Floor() || !hears
 	return true
 }
 
