@@ -140,7 +140,7 @@ func (s *Store) commit(ctx context.Context, inc *incarnation, p store.Purge) (st
 	for _, a := range p.Asked {
 		bytes += len(a)
 	}
-	keep := logged{Names: names, Asked: p.Asked, Soft: p.Soft, ID: p.ID, By: p.By, Why: p.Why}
+	keep := logged{Names: p.Names, Asked: p.Asked, Soft: p.Soft, ID: p.ID, By: p.By, Why: p.Why}
 	keys := []string{s.stateKey(), s.logKey(), s.fencesKey(), s.softKey(), s.clockKey(), s.bigKey()}
 	args := []any{inc.id, flag(p.Soft), "", s.opt.Purges}
 	if len(names) > maxLogged || bytes > maxLoggedBytes {
@@ -169,22 +169,20 @@ func (s *Store) commit(ctx context.Context, inc *incarnation, p store.Purge) (st
 	if err != nil {
 		return store.Event{}, err
 	}
-	ev := store.Event{Purge: p, Seq: seqOf(text(out, 0)), At: micros(text(out, 1))}
-	ev.Names = names
-	return ev, nil
+	return store.Event{Purge: p, Seq: seqOf(text(out, 0)), At: micros(text(out, 1))}, nil
 }
 
-// distinct is names once each, with the one that every purge takes with it.
+// distinct is names once each, and last the one that every purge takes with it.
 func distinct(names []store.Name) []store.Name {
-	seen := make(map[store.Name]bool, len(names)+1)
+	seen := map[store.Name]bool{store.CatchAllName: true}
 	out := make([]store.Name, 0, len(names)+1)
-	for _, n := range append(names[:len(names):len(names)], store.CatchAllName) {
+	for _, n := range names {
 		if !seen[n] {
 			seen[n] = true
 			out = append(out, n)
 		}
 	}
-	return out
+	return append(out, store.CatchAllName)
 }
 
 // stage puts the names of a large purge where its commit finds them. Until then

@@ -39,9 +39,10 @@ func (s *Store) event(ctx context.Context, m redis.XMessage) (store.Event, error
 		if ev.Names, err = s.names(ctx, token); err != nil {
 			return store.Event{}, err
 		}
-		if n, _ := strconv.Atoi(field("n")); n != len(ev.Names) {
+		if n, _ := strconv.Atoi(field("n")); n != len(ev.Names) || n == 0 {
 			return store.Event{}, fmt.Errorf("redisstore: purge %s has lost its names: %w", m.ID, store.ErrGap)
 		}
+		ev.Names = ev.Names[:len(ev.Names)-1] // the last is CatchAllName: see distinct
 	}
 	return ev, nil
 }
@@ -106,7 +107,8 @@ func (s *Store) rest(ctx context.Context, news <-chan struct{}, d time.Duration)
 
 // past returns purges that this node has heard, beginning with that at seq.
 func (s *Store) past(ctx context.Context, seq store.Seq) ([]store.Event, error) {
-	if ev, ok := s.follower.lately(seq); ok {
+	// The log is no longer here than it is in Redis.
+	if ev, ok := s.follower.lately(seq); ok && seq+store.Seq(s.opt.Purges) > s.heard() {
 		return []store.Event{ev}, nil
 	}
 	var page []redis.XMessage
