@@ -295,3 +295,39 @@ func TestANodeRunsAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestARedisThatIsReadOnlyTakesNoPurges(t *testing.T) {
+	r := redistest.Start(t)
+	s := start(t, Options{Redis: Redis{URL: r.URL}, MaxDeaf: deaf})
+	s.awaited(t, "x")
+	r.Do("REPLICAOF", "127.0.0.1", "1")
+	if _, err := s.Purge(t.Context(), store.Purge{Names: []store.Name{"y"}}); err == nil {
+		t.Error("a purge succeeded")
+	}
+	waitFor(t, "the node is deaf", func() bool { return !s.Hears() })
+	r.Do("REPLICAOF", "NO", "ONE")
+	waitFor(t, "the node hears", s.Hears)
+	s.awaited(t, "y")
+}
+
+func TestAServerThatForgotTheScriptsIsSentThem(t *testing.T) {
+	r := redistest.Start(t)
+	s := start(t, Options{Redis: Redis{URL: r.URL}, MaxDeaf: deaf})
+	for range 3 {
+		r.Do("SCRIPT", "FLUSH")
+		s.awaited(t, "x")
+	}
+}
+
+func TestAWrongPasswordIsMended(t *testing.T) {
+	r := redistest.Start(t)
+	r.Do("ACL", "SETUSER", "proxy", "on", ">right", "~*", "&*", "+@all")
+	s, _ := launch(t, Options{Redis: Redis{URL: r.URL, Username: "proxy", Password: "wrong"}, MaxDeaf: deaf})
+	waitFor(t, "the breaker is open", s.reach.open.Load)
+	if _, err := s.Purge(t.Context(), store.Purge{Names: []store.Name{"y"}}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a purge: %v", err)
+	}
+	r.Do("ACL", "SETUSER", "proxy", ">wrong")
+	waitFor(t, "the node hears", s.Hears)
+	s.awaited(t, "y")
+}
