@@ -256,3 +256,36 @@ func TestAThousandClientsOverThreeNodesMakeOneFetch(t *testing.T) {
 		}
 	}
 }
+
+func TestStatisticsAreShared(t *testing.T) {
+	f := newFleet(t)
+	for n := range f.nodes {
+		f.shows(n, "/a")
+		f.shows(n, "/a")
+	}
+	f.until("every node knows of all", func() bool {
+		for _, n := range f.nodes {
+			var r struct{ Fleet fleetReport }
+			if err := json.Unmarshal([]byte(get(f.T, n.admin+"/v1/stats").body), &r); err != nil {
+				t.Fatal(err)
+			}
+			if total := r.Fleet.Total; len(r.Fleet.Nodes) != 3 || total.Fetches != 1 || total.Hits+total.Misses != 6 {
+				return false
+			}
+		}
+		return true
+	})
+	for _, gauge := range []string{"surrogate_fleet_deaf 0", "surrogate_redis_down 0", "surrogate_memory_entries 1"} {
+		if body := get(t, f.nodes[0].admin+"/metrics").body; !strings.Contains(body, gauge) {
+			t.Errorf("no %q in /metrics", gauge)
+		}
+	}
+}
+
+func TestARedisThatCouldEvictFencesIsRefused(t *testing.T) {
+	redis := redistest.StartTCP(t, "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru")
+	p := launch(t, programWith(t, "--origin", "http://127.0.0.1:1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--redis", redis.URL))
+	if code := p.ended(t); code != 1 || !strings.Contains(p.log.String(), "allkeys-lru") {
+		t.Errorf("exit code %d:\n%s", code, p.log)
+	}
+}

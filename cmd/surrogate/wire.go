@@ -36,13 +36,14 @@ type node struct {
 	settings atomic.Pointer[config.Config] // in force
 	draining atomic.Bool
 
+	refused chan error // why this node cannot work with its Redis at all
 	stop    context.CancelFunc
 	working sync.WaitGroup
 }
 
 // newNode makes a node of a configuration. It starts nothing; see run.
 func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
-	n := &node{began: time.Now(), counted: newCounted(), fallen: newFallen(), level: new(slog.LevelVar)}
+	n := &node{began: time.Now(), counted: newCounted(), fallen: newFallen(), level: new(slog.LevelVar), refused: make(chan error, 3)}
 	n.settings.Store(cfg)
 	n.level.Set(levelOf(cfg))
 	n.log = slog.New(logHandler(cfg, logs, n.level))
@@ -65,10 +66,19 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 func (n *node) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
-	for what, run := range map[string]func(context.Context) error{"the store": n.store.Run, "the purger": n.purger.Run} {
+	work := map[string]func(context.Context) error{"the store": n.store.Run, "the purger": n.purger.Run}
+	if n.fleet != nil {
+		work["sharing statistics"] = n.share
+	}
+	for what, run := range work {
 		n.working.Go(func() {
-			if err := run(ctx); err != nil {
-				n.log.Error(what+" stopped working", "error", err)
+			err := run(ctx)
+			if err == nil {
+				return
+			}
+			n.log.Error(what+" stopped working", "error", err)
+			if n.redis != nil && !n.redis.Joined() {
+				n.refused <- err
 			}
 		})
 	}

@@ -8,3 +8,7 @@ func (s *Store) Book() *fences.Book { return s.book }
 
 // Reachable reports whether Redis answered when it was last asked.
 func (s *Store) Reachable() bool { return s.reach.fine() }
+
+// Joined reports whether the node has ever been part of the fleet since its
+// start.
+func (s *Store) Joined() bool { return s.inc.Load() != nil }

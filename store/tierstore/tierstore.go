@@ -226,8 +226,15 @@ func (s *Store) List(ctx context.Context, name store.Name, cursor string, limit 
 	return s.below.List(ctx, name, cursor, limit)
 }
 
-// Stats implements store.Store: it describes the store below.
-func (s *Store) Stats(ctx context.Context) (store.Stats, error) { return s.below.Stats(ctx) }
+// Stats implements store.Store: it describes the store below or, while that
+// fails, the memory.
+func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
+	st, err := s.below.Stats(ctx)
+	if err != nil && !errors.Is(err, store.ErrClosed) && ctx.Err() == nil {
+		return s.mem.Stats(ctx)
+	}
+	return st, err
+}
 
 // Close implements store.Store.
 func (s *Store) Close() error { return errors.Join(s.below.Close(), s.mem.Close()) }
