@@ -183,6 +183,7 @@ func TestCyclesDoNotExtendThemselves(t *testing.T) {
 func TestPutsRaceCascades(t *testing.T) {
 	srv := redistest.Start(t)
 	opt := fresh(srv.URL)
+	opt.MaxDeaf = time.Second
 	nodes := []*Store{start(t, opt), start(t, opt)}
 	mustPut(t, nodes[0], testEntry(nodes[0], "/k", time.Hour, "product:1"))
 	var version, promised, kept atomic.Int64
@@ -277,6 +278,7 @@ func TestPutsRaceCascades(t *testing.T) {
 // Leaving catchUp out of put.check makes it fail.
 func TestPutThatHasNotHeard(t *testing.T) {
 	opt := fresh(redistest.Start(t).URL)
+	opt.MaxDeaf = time.Second // how long a new incarnation makes purges wait
 	a, b := start(t, opt), start(t, opt)
 	mustPut(t, a, testEntry(a, "/k", time.Hour, "product:1"))
 	early := testEntry(a, "/y", time.Hour, testURL("/k"))
@@ -317,9 +319,10 @@ func (x *interposer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // stored yet. A purge of what it is made of finds its edges, and it falls.
 func TestPurgeBetweenLookAndStore(t *testing.T) {
 	opt := fresh(redistest.Start(t).URL)
+	opt.MaxDeaf = time.Second // how long a new incarnation makes purges wait
 	a, b := start(t, opt), start(t, opt)
 	mustPut(t, a, testEntry(a, "/k", time.Hour, "product:1"))
-	purged := false
+	purged, seq := false, store.Seq(0)
 	a.rdb.AddHook(&interposer{before: func(trip string) {
 		if trip != "put.lua" || purged {
 			return
@@ -333,11 +336,12 @@ func TestPurgeBetweenLookAndStore(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if _, whole, err := b.Await(t.Context(), ev.Seq); !whole {
-			t.Errorf("not heard by all: %v", err)
-		}
+		seq = ev.Seq
 	}})
 	mustPut(t, a, testEntry(a, "/y", time.Hour, testURL("/k")))
+	if _, whole, err := b.Await(t.Context(), seq); !whole {
+		t.Errorf("not heard by all: %v", err)
+	}
 	for _, s := range []*Store{a, b} {
 		if f, err := s.Get(t.Context(), "http://shop.test/y", nil); err != nil || f.Hit || !purged {
 			t.Errorf("hit %v, %v; purged %v", f.Hit, err, purged)
@@ -349,6 +353,7 @@ func TestPurgeBetweenLookAndStore(t *testing.T) {
 // somebody does when it stores. Then the new names have to lead there.
 func TestDependedOnWhileStored(t *testing.T) {
 	opt := fresh(redistest.Start(t).URL)
+	opt.MaxDeaf = time.Second // how long a new incarnation makes purges wait
 	a, b := start(t, opt), start(t, opt)
 	once := false
 	a.rdb.AddHook(&interposer{before: func(trip string) {
