@@ -28,19 +28,17 @@ type fleetReport struct {
 
 // share tells the other nodes every second what requests came to here, until
 // ctx ends. While Redis does not answer they do without.
-func (n *node) share(ctx context.Context) error {
+func (n *node) share(ctx context.Context) {
 	tick := time.NewTicker(shareEvery)
 	defer tick.Stop()
 	for {
-		says, err := json.Marshal(n.ownReport())
-		if err != nil {
-			return err
+		if says, err := json.Marshal(n.ownReport()); err == nil { // numbers and a time
+			_ = n.redis.Share(ctx, says) // the store says when Redis fails
 		}
-		_ = n.redis.Share(ctx, says) // the store says when Redis fails
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

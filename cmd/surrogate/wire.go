@@ -66,21 +66,18 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 func (n *node) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
-	work := map[string]func(context.Context) error{"the store": n.store.Run, "the purger": n.purger.Run}
-	if n.fleet != nil {
-		work["sharing statistics"] = n.share
-	}
-	for what, run := range work {
+	for what, run := range map[string]func(context.Context) error{"the store": n.store.Run, "the purger": n.purger.Run} {
 		n.working.Go(func() {
-			err := run(ctx)
-			if err == nil {
-				return
-			}
-			n.log.Error(what+" stopped working", "error", err)
-			if n.redis != nil && !n.redis.Joined() {
-				n.refused <- err
+			if err := run(ctx); err != nil {
+				n.log.Error(what+" stopped working", "error", err)
+				if n.redis != nil && !n.redis.Joined() {
+					n.refused <- err
+				}
 			}
 		})
+	}
+	if n.fleet != nil {
+		n.working.Go(func() { n.share(ctx) })
 	}
 }
 
