@@ -16,7 +16,7 @@ type data struct {
 	varies varies
 	budget edgeBudget
 
-	refused, swept, evicted atomic.Uint64
+	refused, swept atomic.Uint64
 }
 
 func (d *data) init(*Store) {}

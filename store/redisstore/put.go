@@ -77,7 +77,11 @@ func (p *put) run(ctx context.Context) error {
 	err := p.write(ctx)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err != nil {
+	switch {
+	case err != nil && troubleOf(err) == unreached:
+		// It may be stored. What it has written ends with it, or as it would have.
+		return err
+	case err != nil:
 		_ = p.s.forget(ctx, p.inc, p.at, []kept{{Entry: *p.e, version: p.v, body: len(p.e.Body), chunked: p.chunks()}})
 		return err
 	}
@@ -212,6 +216,9 @@ func (p *put) write(ctx context.Context) error {
 func (p *put) stillborn(ctx context.Context) error {
 	if len(p.going) == 0 {
 		return nil
+	}
+	if err := p.s.remember(ctx, p.inc, p.going); err != nil {
+		return err
 	}
 	_, err := p.s.remove(ctx, p.inc, []removal{{at: p.at, going: p.going}})
 	return err
