@@ -34,8 +34,15 @@ const lease = time.Second
 // sameHost is what a load balancer in front of the nodes would leave as it was.
 const sameHost = "Host: shop.example"
 
-func newFleet(t *testing.T, args ...string) *fleetOf3 {
-	f := &fleetOf3{T: t, redis: redistest.StartTCP(t)}
+func newFleet(t *testing.T) *fleetOf3 {
+	redis := redistest.StartTCP(t)
+	f := newFleetOn(t, redis.URL)
+	f.redis = redis
+	return f
+}
+
+func newFleetOn(t *testing.T, url string) *fleetOf3 {
+	f := &fleetOf3{T: t}
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		v := f.version.Load()
 		f.fetches.Add(1)
@@ -48,9 +55,7 @@ func newFleet(t *testing.T, args ...string) *fleetOf3 {
 	t.Cleanup(origin.Close)
 	f.origin = origin.URL
 	for i := range f.nodes {
-		f.nodes[i] = serveFor(t, origin.URL, append([]string{
-			"--redis", f.redis.URL, "--set", "fleet.node=" + nodeName(i), "--set", "fleet.max_deaf=" + lease.String(),
-		}, args...)...)
+		f.nodes[i] = serveFor(t, origin.URL, "--redis", url, "--set", "fleet.node="+nodeName(i), "--set", "fleet.max_deaf="+lease.String())
 	}
 	f.hearing(0, 1, 2)
 	f.confirmed(0) // a young Redis waits for those that it may not know
@@ -287,5 +292,59 @@ func TestARedisThatCouldEvictFencesIsRefused(t *testing.T) {
 	p := launch(t, programWith(t, "--origin", "http://127.0.0.1:1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--redis", redis.URL))
 	if code := p.ended(t); code != 1 || !strings.Contains(p.log.String(), "allkeys-lru") {
 		t.Errorf("exit code %d:\n%s", code, p.log)
+	}
+}
+
+func TestSentinelFailsOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a failover")
+	}
+	redis := redistest.StartSentinel(t)
+	f := newFleetOn(t, redis.URL)
+	f.survives(func() { redis.Servers[0].Kill() })
+}
+
+func TestClusterLosesAMaster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a failover")
+	}
+	redis := redistest.StartCluster(t)
+	f := newFleetOn(t, redis.URL)
+	f.survives(func() {
+		for _, r := range redis.Servers {
+			c := r.Client()
+			n, err := c.Exists(t.Context(), "{surrogate}:state").Result()
+			_ = c.Close()
+			if err == nil && n == 1 {
+				r.Kill() // the master that keeps the purges
+				return
+			}
+		}
+		t.Error("no master has the purges")
+	})
+}
+
+// survives wants the site served, and nothing stale, whatever happens to Redis,
+// and purges to be confirmed again by themselves.
+func (f *fleetOf3) survives(trouble func()) {
+	f.Helper()
+	for n := range f.nodes {
+		f.shows(n, "/a")
+	}
+	f.version.Add(1)
+	f.confirmed(1)
+	for n := range f.nodes {
+		f.shows(n, "/a")
+	}
+	trouble()
+	for n := range f.nodes {
+		f.shows(n, "/a")
+		f.shows(n, "/b")
+	}
+	f.version.Add(1)
+	f.confirmed(2)
+	f.hearing(0, 1, 2)
+	for n := range f.nodes {
+		f.shows(n, "/a")
 	}
 }
