@@ -223,6 +223,29 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 	}
 }
 
+func TestASilentRedisHoldsNoRequestUp(t *testing.T) {
+	f := newFleet(t)
+	for n := range f.nodes {
+		f.shows(n, "/a")
+	}
+	f.redis.Pause()
+	for i := range 30 {
+		began := time.Now()
+		f.shows(i%3, fmt.Sprintf("/%d", i))
+		// The budget is 100 ms; the rest is for a machine that has other things to do.
+		if took := time.Since(began); took > 500*time.Millisecond {
+			t.Errorf("request %d took %v", i, took)
+		}
+	}
+	f.redis.Continue()
+	f.version.Add(1)
+	f.confirmed(0)
+	f.hearing(0, 1, 2)
+	for n := range f.nodes {
+		f.shows(n, "/a")
+	}
+}
+
 func TestANodeStartsWithoutRedis(t *testing.T) {
 	f := newFleet(t)
 	f.redis.Kill()

@@ -19,6 +19,7 @@ type shaky struct {
 	*memstore.Store
 	deaf, down atomic.Bool
 	gets, puts atomic.Int64
+	claims     atomic.Int64
 }
 
 var errDown = errors.New("the network is down for the test")
@@ -52,7 +53,8 @@ func (s *shaky) Await(context.Context, store.Seq) (map[string]store.Seq, bool, e
 }
 
 func (s *shaky) Claim(context.Context, string, time.Duration) (store.Claim, <-chan struct{}, error) {
-	return nil, nil, errDown
+	s.claims.Add(1)
+	return nil, make(chan struct{}), nil
 }
 
 // A headOnly request can do without a body.
@@ -218,5 +220,19 @@ func TestABodyIsNotSentForNothing(t *testing.T) {
 	}
 	if f := get(t, s, e.Key); f.Bodyless || string(f.Entry.Body) != "body" {
 		t.Errorf("then bodyless %v, body %q", f.Bodyless, f.Entry.Body)
+	}
+}
+
+func TestNobodyWaitsTwiceForAStoreThatDoesNotAnswer(t *testing.T) {
+	s, below := shakyTier(t, tierstore.Options{})
+	below.down.Store(true)
+	get(t, s, "http://shop.test/a")
+	if _, _, err := s.Claim(t.Context(), "a", time.Second); err == nil || below.claims.Load() != 0 {
+		t.Errorf("error %v, %d claims below", err, below.claims.Load())
+	}
+	below.down.Store(false)
+	get(t, s, "http://shop.test/a")
+	if _, _, err := s.Claim(t.Context(), "a", time.Second); err != nil || below.claims.Load() != 1 {
+		t.Errorf("then error %v, %d claims below", err, below.claims.Load())
 	}
 }

@@ -27,7 +27,11 @@ func (f *Fleet) Await(ctx context.Context, seq store.Seq) (map[string]store.Seq,
 // Hears implements store.Fleet.
 func (f *Fleet) Hears() bool { return f.fleet.Hears() }
 
-// Claim implements store.Fleet.
+// Claim implements store.Fleet. Whoever has waited in vain for a lookup below does
+// not wait again for a claim.
 func (f *Fleet) Claim(ctx context.Context, id string, ttl time.Duration) (store.Claim, <-chan struct{}, error) {
+	if f.failing.Load() {
+		return nil, nil, errFailing
+	}
 	return f.fleet.Claim(ctx, id, ttl)
 }

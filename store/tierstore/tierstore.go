@@ -40,6 +40,7 @@ type Store struct {
 	puts  chan struct{} // holds a token for each put below under way
 	count counts
 
+	failing   atomic.Bool // the latest lookup below failed
 	hears     func() bool
 	serveDeaf bool
 }
@@ -100,11 +101,15 @@ func (s *Store) Get(ctx context.Context, key store.Key, ask store.Fields) (store
 		return f, nil
 	}
 	b, err := s.below.Get(ctx, key, ask)
+	if err == nil && s.failing.Load() {
+		s.failing.Store(false)
+	}
 	switch {
 	case errors.Is(err, store.ErrClosed) || err != nil && ctx.Err() != nil:
 		return store.Found{}, err
 	case err != nil:
 		s.count.failed.Add(1)
+		s.failing.Store(true)
 	case b.Hit && !(f.Hit && !b.Entry.Life.Born.After(f.Entry.Life.Born)):
 		s.count.below.Add(1)
 		b.Ticket = min(b.Ticket, f.Ticket)
@@ -163,8 +168,9 @@ func (s *Store) Put(ctx context.Context, e *store.Entry) error {
 }
 
 var (
-	errDeaf = errors.New("tierstore: this node is deaf")
-	errFull = errors.New("tierstore: too many puts are under way")
+	errDeaf    = errors.New("tierstore: this node is deaf")
+	errFull    = errors.New("tierstore: too many puts are under way")
+	errFailing = errors.New("tierstore: the store below does not answer")
 )
 
 func (s *Store) putBelow(ctx context.Context, e *store.Entry) error {
