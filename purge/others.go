@@ -135,6 +135,10 @@ func (p *Purger) page(ctx context.Context, before store.Seq, limit int, via Sour
 	return rs
 }
 
+// settleWait is how long a receipt of another node's purge waits to learn that
+// every node that could hold a lease is known. In health that is one round trip.
+const settleWait = 50 * time.Millisecond
+
 // where fills in how far each node has heard.
 func (p *Purger) where(ctx context.Context, rs []Receipt) {
 	if p.fleet == nil || !slices.ContainsFunc(rs, func(r Receipt) bool { return r.Via == ByNode }) {
@@ -146,12 +150,19 @@ func (p *Purger) where(ctx context.Context, rs []Receipt) {
 	if err != nil {
 		return // they stay incomplete: nobody can tell
 	}
+	// A Redis that has just taken over knows of no node that has not found it yet
+	// and still believes in its lease. Await does not confirm anything before
+	// those have ended; asked last, it speaks of what the nodes were read from, or
+	// of what came after it.
+	brief, done := context.WithTimeout(ctx, settleWait)
+	defer done()
+	_, settled := p.heardBy(brief, 0)
 	for i := range rs {
 		r := &rs[i]
 		if r.Via != ByNode {
 			continue
 		}
-		r.Nodes, r.Complete = make(map[string]store.Seq), true
+		r.Nodes, r.Complete = make(map[string]store.Seq), settled
 		for _, n := range nodes {
 			if n.Leased {
 				r.Nodes[n.Name] = n.Heard
