@@ -170,7 +170,9 @@ func (s *Store) pollClaims(ctx context.Context) {
 		return err
 	})
 	for i, k := range keys {
-		if err == nil && gone[i].Val() == 0 {
+		// Without Redis nobody can tell what has become of a claim, and reads fail
+		// open: whoever waits fetches for himself.
+		if err != nil || gone[i].Val() == 0 {
 			s.claims.wake(k)
 		}
 	}
