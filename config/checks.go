@@ -14,6 +14,8 @@ import (
 // or what is accepted. None is asked about an empty value.
 var checks = map[string]func(string) (string, error){
 	"address": checkAddress,
+	"redis":   checkRedis,
+	"secret":  func(s string) (string, error) { return s, nil },
 	"host":    checkHost,
 	"name": func(s string) (string, error) {
 		return s, only(s, func(c byte) bool { return isNameByte(c) || strings.IndexByte(".*:[]", c) >= 0 },
@@ -81,6 +83,45 @@ func checkAddress(s string) (string, error) {
 		return "", fmt.Errorf("%w: the port is a number up to 65535", want)
 	}
 	if _, err := netip.ParseAddr(host); host != "" && err != nil && !isHostname(host) {
+		return "", want
+	}
+	return s, nil
+}
+
+// checkRedis accepts the URL of a Redis. What is wrong is said without the URL,
+// which may hold a password.
+func checkRedis(s string) (string, error) {
+	want := errors.New(`want a URL such as "redis://host:6379/0", "unix:///run/redis.sock", "redis+sentinel://host:26379/master" or "redis+cluster://host:6379"`)
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", want
+	}
+	switch u.Scheme {
+	case "unix":
+		if u.Path == "" {
+			return "", want
+		}
+		return s, nil
+	case "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
+	default:
+		return "", want
+	}
+	path := strings.Split(strings.Trim(u.Path, "/"), "/")
+	if strings.HasSuffix(u.Scheme, "+sentinel") {
+		if path[0] == "" {
+			return "", errors.New("want the master's name after the sentinels: redis+sentinel://host:26379/master")
+		}
+		path = path[1:]
+	}
+	if len(path) > 1 {
+		return "", want
+	}
+	if len(path) == 1 && path[0] != "" {
+		if n, err := strconv.ParseUint(path[0], 10, 31); err != nil || n != 0 && strings.HasSuffix(u.Scheme, "+cluster") {
+			return "", errors.New("want the number of a database after the host, and none for a cluster")
+		}
+	}
+	if u.Host == "" {
 		return "", want
 	}
 	return s, nil

@@ -14,7 +14,7 @@
 //     SURROGATE_DEFAULTS_FRESH_SWR. Lists are separated by commas. An empty
 //     variable counts as not set, an unknown one is an error. Exceptions: the
 //     keys of one [[site]] have no variable; SURROGATE_CONFIG names the file;
-//     SURROGATE_ORIGIN is --origin; and what Kubernetes and Docker set for a
+//     SURROGATE_ORIGIN is --origin, SURROGATE_REDIS is redis.url; and what Kubernetes and Docker set for a
 //     service called surrogate (SURROGATE_SERVICE_HOST, SURROGATE_PORT,
 //     SURROGATE_PORT_8080_TCP, …) is not ours and ignored.
 //   - Flags: see Flags.
@@ -43,16 +43,14 @@ type Config struct {
 	// Beyond loopback it needs admin_token.
 	Admin string `toml:"admin" default:"127.0.0.1:8081" is:"address"`
 	// Bearer token that requests to the admin API must carry; empty for none.
-	AdminToken string `toml:"admin_token" default:"" is:"token"`
-	// URL of the Redis that several nodes share. Not supported yet: leave it
-	// empty, and entries are kept in memory.
-	Redis string `toml:"redis" default:""`
-
-	Log     Log     `toml:"log"`
-	Cache   Cache   `toml:"cache"`
-	Limits  Limits  `toml:"limits"`
-	Purge   Purge   `toml:"purge"`
-	Proxies Proxies `toml:"proxies"`
+	AdminToken string  `toml:"admin_token" default:"" is:"token"`
+	Log        Log     `toml:"log"`
+	Cache      Cache   `toml:"cache"`
+	Limits     Limits  `toml:"limits"`
+	Purge      Purge   `toml:"purge"`
+	Proxies    Proxies `toml:"proxies"`
+	Redis      Redis   `toml:"redis"`
+	Fleet      Fleet   `toml:"fleet"`
 	// Defaults hold for every site that does not say otherwise: a [[site]] takes
 	// all of these keys too, as its own and in [site.key], [site.fresh] and so on.
 	Defaults Policy `toml:"defaults"`
@@ -132,6 +130,68 @@ type Proxies struct {
 	// Networks or addresses of load balancers and CDNs whose X-Forwarded-For,
 	// -Host and -Proto are believed; anyone else's are discarded.
 	Trusted []netip.Prefix `toml:"trusted" default:""`
+}
+
+// Redis is what the nodes of a fleet share: entries, purges and claims. Without
+// url or addrs there is none, and each node keeps to its memory.
+// redis = "redis://…" is the same as url alone in this table.
+type Redis struct {
+	// Where it is and how to log in: "redis://user:password@host:6379/0",
+	// "unix:///run/redis.sock", "redis+sentinel://s1:26379,s2:26379/master/0" or
+	// "redis+cluster://n1:6379,n2:6379"; with TLS the scheme begins "rediss". Keys
+	// below that are set win over what it says.
+	URL string `toml:"url" default:"" is:"redis"`
+	// Addresses instead of a URL: of the server, of sentinels, or of some nodes of
+	// a cluster.
+	Addrs []string `toml:"addrs" default:"" is:"address"`
+	// Name of the master that sentinels watch; addrs are sentinels then.
+	Master string `toml:"master" default:"" is:"name"`
+	// addrs are nodes of a Redis Cluster.
+	Cluster bool `toml:"cluster" default:"false"`
+	// User of an ACL; empty for the default one.
+	Username string `toml:"username" default:""`
+	// Its password.
+	Password string `toml:"password" default:"" is:"secret"`
+	// User for the sentinels themselves.
+	SentinelUsername string `toml:"sentinel_username" default:""`
+	// Password for the sentinels themselves.
+	SentinelPassword string `toml:"sentinel_password" default:"" is:"secret"`
+	// Number of the database; a cluster has only 0.
+	DB int `toml:"db" default:"0"`
+	// Connect with TLS.
+	TLS bool `toml:"tls" default:"false"`
+	// File of the certificates (PEM) that Redis's own must be signed by; empty for
+	// those of the system.
+	TLSCA string `toml:"tls_ca" default:""`
+	// Beginning of every key, so that several deployments share a server.
+	Prefix string `toml:"prefix" default:"surrogate" is:"name"`
+	// Connections kept, at most.
+	Pool int `toml:"pool" default:"64" min:"1"`
+	// Time to connect.
+	DialTimeout Duration `toml:"dial_timeout" default:"500ms" min:"1ms"`
+	// Time for a command that nothing else bounds.
+	Timeout Duration `toml:"timeout" default:"1s" min:"1ms"`
+	// Longest that a request waits for Redis to look something up; then the origin
+	// is asked.
+	Budget Duration `toml:"budget" default:"100ms" min:"1ms"`
+}
+
+// Used reports whether there is a Redis.
+func (r *Redis) Used() bool { return r.URL != "" || len(r.Addrs) > 0 }
+
+// Fleet is this node's part among those that share a Redis.
+type Fleet struct {
+	// This node's name, unlike any other's; the host's name and a random part, if
+	// empty.
+	Node string `toml:"node" default:"" is:"name"`
+	// Longest that a node answers from memory without hearing from Redis: the
+	// length of its lease, for which purges wait when it has died. The same on all
+	// nodes.
+	MaxDeaf Duration `toml:"max_deaf" default:"5s" min:"100ms"`
+	// What a node does with what it has in memory when it has heard nothing for
+	// that long: "revalidate" asks the origin before each use, "serve" shows it
+	// although it may have been purged.
+	WhenDeaf string `toml:"when_deaf" default:"revalidate" one:"revalidate serve"`
 }
 
 // A Site is a set of hosts with the origins that answer for them, and the

@@ -28,6 +28,13 @@ func (l *loader) table(path string, v reflect.Value, doc map[string]any) {
 			switch sub := doc[name].(type) {
 			case map[string]any:
 				l.table(k.path, k.value, sub)
+			case string:
+				if k.path != "redis" {
+					l.wrongf(k.path, "want a table, not %s", found(sub))
+					continue
+				}
+				l.places["redis.url"] = l.placeOf("redis")
+				l.table(k.path, k.value, map[string]any{"url": sub})
 			case []any:
 				l.wrongf(k.path, "want one table, written %s, not a list", header(k.path))
 			default:
@@ -114,6 +121,7 @@ func (l *loader) environment(vars map[string]string) {
 	for _, k := range settable(l.cfg) {
 		byName[variable(k.path)] = k
 	}
+	byName["SURROGATE_REDIS"] = byName["SURROGATE_REDIS_URL"]
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		k, ok := byName[name]
 		switch {
@@ -169,6 +177,7 @@ func (l *loader) flags(f Flags) {
 	for _, k := range settable(l.cfg) {
 		byPath[k.path] = k
 	}
+	byPath["redis"] = byPath["redis.url"]
 	if len(f.Listen) > 0 {
 		l.override(byPath["listen"], place{name: "--listen"}, strings.Join(f.Listen, ","))
 	}

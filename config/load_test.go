@@ -225,9 +225,20 @@ func TestMistakesOutsideTheFile(t *testing.T) {
 				"SURROGATE_LOG_ACCESS: \"maybe\": want true or false"},
 		{"admin_token = ''\nadmin = ':1'", Source{Env: []string{"SURROGATE_ADMIN=10.0.0.1:1"}, Flags: Flags{Origin: origin}},
 			"SURROGATE_ADMIN: \"10.0.0.1:1\" can be reached from other machines: set admin_token, or use 127.0.0.1"},
-		{"", Source{Flags: Flags{Origin: origin, Admin: new(":1"), Redis: new("redis://:hunter2@db")}},
-			"--admin: \":1\" can be reached from other machines: set admin_token, or use 127.0.0.1\n" +
-				"--redis: not supported yet: leave it empty, and entries are kept in memory"},
+		{"", Source{Flags: Flags{Origin: origin, Admin: new(":1"), Redis: new("http://:hunter2@db")}},
+				"--redis: want a URL such as \"redis://host:6379/0\", \"unix:///run/redis.sock\", \"redis+sentinel://host:26379/master\" or \"redis+cluster://host:6379\"\n" +
+				"--admin: \":1\" can be reached from other machines: set admin_token, or use 127.0.0.1"},
+		{"redis = 1", Source{Flags: Flags{Origin: origin}}, "proxy.toml:1:1: redis: want a table, not a whole number"},
+		{"[redis]\nurl = 'redis+sentinel://host'\n[fleet]\nwhen_deaf = 'server'", Source{Flags: Flags{Origin: origin}},
+			"proxy.toml:2:1: redis.url: want the master's name after the sentinels: redis+sentinel://host:26379/master\n" +
+				"proxy.toml:4:1: fleet.when_deaf: \"server\": want \"revalidate\" or \"serve\", did you mean \"serve\"?"},
+		{"[redis]\naddrs = ['a:1', 'b:1']\ntls_ca = 'ca.pem'", Source{Flags: Flags{Origin: origin}},
+			"proxy.toml:2:1: redis.addrs: several addresses are those of sentinels, with master, or of a cluster, with cluster = true\n" +
+				"proxy.toml:3:1: redis.tls_ca: it needs tls = true"},
+		{"", Source{Env: []string{"SURROGATE_REDIS=redis://a", "SURROGATE_REDIS_ADDRS=b:1"}, Flags: Flags{Origin: origin}},
+			"SURROGATE_REDIS_ADDRS: set either addrs or url (SURROGATE_REDIS), not both"},
+		{"[redis]\npassword = 'hunter2'", Source{Flags: Flags{Origin: origin}},
+			"proxy.toml:2:1: redis.password: there is neither redis.url nor redis.addrs"},
 		{"", Source{Flags: Flags{Origin: origin, AdminToken: new("two words")}},
 			"--admin-token: want visible ASCII characters, without spaces"},
 		{"", Source{Flags: Flags{Origin: []string{"http://o/", "http://o"}}}, "--origin: \"http://o\" is listed twice"},
@@ -253,7 +264,7 @@ func TestMistakesOutsideTheFile(t *testing.T) {
 
 func TestSecretsAreNotTold(t *testing.T) {
 	for _, text := range []string{
-		"redis = 'redis://u:hunter2@db'", "redis = ['hunter2']", "admin_token = 'hunter2 '", "admin_token = 'hünter2'",
+		"redis = 'http://u:hunter2@db'", "redis = ['hunter2']", "admin_token = 'hunter2 '", "admin_token = 'hünter2'",
 		"[[site]]\norigins = 'http://u:hunter2@db'", "purge.tokens = ['hunter2', 'hunter2']", "purge.tokens = ['a', 'x hunter2']", "admin_token = 'hunter2",
 	} {
 		_, err := load(t, text, Source{Flags: Flags{Origin: []string{"http://o"}}})

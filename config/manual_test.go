@@ -200,7 +200,7 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 	docs := fieldDocs(t)
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[Config](), reflect.TypeFor[Log](), reflect.TypeFor[Cache](), reflect.TypeFor[Limits](),
-		reflect.TypeFor[Purge](), reflect.TypeFor[Proxies](), reflect.TypeFor[Site](), reflect.TypeFor[Policy](),
+		reflect.TypeFor[Purge](), reflect.TypeFor[Proxies](), reflect.TypeFor[Redis](), reflect.TypeFor[Fleet](), reflect.TypeFor[Site](), reflect.TypeFor[Policy](),
 		reflect.TypeFor[Key](), reflect.TypeFor[Cookies](), reflect.TypeFor[Vary](), reflect.TypeFor[Headers](),
 		reflect.TypeFor[Fresh](), reflect.TypeFor[Fill](),
 	} {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -11,9 +12,7 @@ import (
 func (l *loader) validate() {
 	l.validateAddresses()
 	c := l.cfg
-	if c.Redis != "" {
-		l.wrongf("redis", "not supported yet: leave it empty, and entries are kept in memory")
-	}
+	l.validateRedis()
 	if c.Cache.MaxObject > c.Cache.Memory {
 		if l.isSet("cache.max_object") {
 			l.wrongf("cache.max_object", "%s is more than cache.memory, %s", c.Cache.MaxObject, c.Cache.Memory)
@@ -22,6 +21,42 @@ func (l *loader) validate() {
 	}
 	l.validatePolicy("defaults", &c.Defaults)
 	l.validateSites()
+}
+
+// validateRedis checks what the keys of [redis] come to together.
+func (l *loader) validateRedis() {
+	r := &l.cfg.Redis
+	if !r.Used() {
+		for _, name := range []string{"master", "cluster", "username", "password", "sentinel_username", "sentinel_password", "db", "tls", "tls_ca"} {
+			if at := "redis." + name; l.isSet(at) && !l.isWrong("redis.url") && !l.isWrong("redis.addrs") && !reflect.ValueOf(value(r, name)).IsZero() {
+				l.wrongf(at, "there is neither redis.url nor redis.addrs")
+			}
+		}
+		return
+	}
+	if r.URL != "" && len(r.Addrs) > 0 {
+		l.wrongf("redis.addrs", "set either addrs or url (%s), not both", l.placeOf("redis.url"))
+	}
+	switch {
+	case r.Cluster && r.Master != "":
+		l.wrongf("redis.cluster", "set either master, for sentinels, or cluster")
+	case r.Cluster && r.DB != 0:
+		l.wrongf("redis.db", "a cluster has database 0 only")
+	case len(r.Addrs) > 1 && !r.Cluster && r.Master == "":
+		l.wrongf("redis.addrs", "several addresses are those of sentinels, with master, or of a cluster, with cluster = true")
+	}
+	if r.TLSCA != "" && !r.TLS && !strings.HasPrefix(r.URL, "rediss") {
+		l.wrongf("redis.tls_ca", "it needs tls = true")
+	}
+}
+
+func value(r *Redis, name string) any {
+	for _, k := range fields("redis", reflect.ValueOf(r).Elem()) {
+		if k.name() == name {
+			return k.value.Interface()
+		}
+	}
+	return nil
 }
 
 func (l *loader) validateAddresses() {

@@ -93,7 +93,7 @@ func setScalar(k key, v reflect.Value, text string) error {
 // quoted is the value for a message, or nothing where it is a secret, such as
 // the password in a URL.
 func quoted(k key, text, after string) string {
-	if k.tag.Get("is") == "token" || strings.Contains(text, "@") || k.name() == "redis" {
+	if is := k.tag.Get("is"); is == "token" || is == "secret" || is == "redis" || strings.Contains(text, "@") {
 		return ""
 	}
 	return strconv.Quote(text) + after

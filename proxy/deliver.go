@@ -43,7 +43,8 @@ func deliverWhole(o *outcome, q *request, e *store.Entry, h http.Header) {
 			h["Trailer"] = append(h["Trailer"], name)
 		}
 	case bodyAllowed(e.Status):
-		h["Content-Length"] = []string{strconv.Itoa(len(e.Body))}
+		// An entry whose body was left out has its length as its size.
+		h["Content-Length"] = []string{strconv.FormatInt(max(int64(len(e.Body)), e.Size), 10)}
 	}
 	o.writeHeader(e.Status)
 	if q.asked.method == http.MethodHead || !bodyAllowed(e.Status) {

@@ -31,7 +31,7 @@ type flights struct {
 // replaced. An alone client shares with nobody.
 func (p *Proxy) board(q *request, found *store.Found, d decision, id flightID, after *flight, alone bool) (f *flight, rd *reader) {
 	if alone {
-		f = p.launch(q, found, d, id)
+		f = p.launch(q, found, d, id, true)
 		return f, f.join(true)
 	}
 	p.flights.mu.Lock()
@@ -39,7 +39,7 @@ func (p *Proxy) board(q *request, found *store.Found, d decision, id flightID, a
 	if f = p.flights.m[id]; f != nil && f != after {
 		return f, f.join(false)
 	}
-	f = p.launch(q, found, d, id)
+	f = p.launch(q, found, d, id, false)
 	p.flights.m[id] = f
 	return f, f.join(true)
 }
@@ -69,15 +69,16 @@ func (p *Proxy) refresh(q *request, found *store.Found, d decision) {
 	c.asked = parseAsked(http.MethodGet, c.client)
 	d.act = actRevalidate
 	f := newFlight(id, found.Ticket, nil)
-	f.lone, f.ledGone = true, true
+	f.lone, f.ledGone, f.background = true, true, true
 	p.flights.m[id] = f
 	p.fly(f, c, found, d, func() { <-p.refreshing })
 }
 
 // launch begins a fetch. Whoever registers it does so before anyone else can
 // look, by holding flights.mu.
-func (p *Proxy) launch(q *request, found *store.Found, d decision, id flightID) *flight {
+func (p *Proxy) launch(q *request, found *store.Found, d decision, id flightID, alone bool) *flight {
 	f := newFlight(id, found.Ticket, nil)
+	f.alone = alone
 	p.fly(f, q.forFill(), found, d, nil)
 	return f
 }
@@ -128,6 +129,17 @@ var (
 // never sees a client's ResponseWriter or Request.
 func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Found, d decision) {
 	s := q.site
+	release, e, err := p.agree(ctx, f, q, found)
+	defer release() // what is stored can be seen by then
+	switch {
+	case err != nil:
+		f.finish(nil, err)
+		return
+	case e != nil:
+		f.answered(&answer{kept: true, other: true, whole: e, entry: e, status: e.Status, length: int64(len(e.Body))})
+		f.finish(nil, nil)
+		return
+	}
 	header := p.fillHeader(q)
 	var old *store.Entry
 	conditional, completing := false, false
@@ -290,12 +302,12 @@ func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Re
 // revalidated stores and answers with old as a 304 updates it.
 func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Header, sent, received time.Time) {
 	e, keep := p.freshened(q, f.ticket, old, h, sent, received)
-	if keep {
-		p.put(p.ctx, q, &e) // whether or not a client still waits
-	}
 	q.site.counts.revalidated.Inc()
 	f.answered(&answer{kept: keep, whole: &e, entry: &e, status: http.StatusNotModified, length: int64(len(e.Body))})
 	f.finish(nil, nil)
+	if keep {
+		p.put(p.ctx, q, &e) // whether or not a client still waits
+	}
 }
 
 // freshened returns old as updated by the fields of a 304 or of a 200 to a
@@ -340,9 +352,9 @@ func (p *Proxy) completed(ctx context.Context, f *flight, q *request, old *store
 		p.receive(ctx, f, q, &store.Found{}, whole, sent, received)
 		return
 	}
-	p.put(ctx, q, &e)
 	f.answered(&answer{kept: true, whole: &e, entry: &e, status: resp.StatusCode, length: int64(len(e.Body))})
 	f.finish(nil, nil)
+	p.put(ctx, q, &e)
 }
 
 // failed ends a fetch that was not answered, or with an error that a stored

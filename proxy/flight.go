@@ -26,6 +26,10 @@ type flight struct {
 	id     flightID
 	ticket store.Seq
 	cancel context.CancelCauseFunc // ends the fetch
+	began  time.Time
+
+	alone      bool // shared with nobody
+	background bool // a refresh that no client waits for
 
 	mu      sync.Mutex
 	wake    chan struct{} // closed and replaced whenever a field below changes
@@ -46,6 +50,7 @@ type flight struct {
 // An answer is how a flight's fetch was answered.
 type answer struct {
 	kept   bool           // it is to be stored and may be shared
+	other  bool           // another node fetched it
 	whole  *store.Entry   // the answer is this entry, complete: nothing streams
 	entry  *store.Entry   // kept: what will be stored, as yet without its body
 	why    Reason         // why it is not kept
@@ -62,7 +67,10 @@ type reader struct {
 }
 
 func newFlight(id flightID, ticket store.Seq, cancel context.CancelCauseFunc) *flight {
-	return &flight{id: id, ticket: ticket, cancel: cancel, wake: make(chan struct{}), clients: make(map[*reader]struct{})}
+	return &flight{
+		id: id, ticket: ticket, cancel: cancel, began: time.Now(),
+		wake: make(chan struct{}), clients: make(map[*reader]struct{}),
+	}
 }
 
 // changed wakes all who wait. f.mu is held.

@@ -24,6 +24,9 @@ import (
 //	surrogate_catch_all_total{site}          responses whose tags could not all be kept: they fall with every purge
 //	surrogate_refresh_dropped_total{site}    background refreshes left to a later request because too many were under way
 //	surrogate_store_errors_total{site}       lookups and puts that failed
+//	surrogate_claims_total{site,result}      fetches agreed upon with other nodes: won (made here), found (made elsewhere and used),
+//	                                         vain (waited for, and nothing came of it), left (refreshes that another node made),
+//	                                         failed (there was no agreement to be had)
 type counts struct {
 	set   *metrics.Set
 	mu    sync.Mutex // guards sites
@@ -45,9 +48,21 @@ type siteCounts struct {
 	catchAll       *metrics.Counter
 	refreshDropped *metrics.Counter
 	storeErrors    *metrics.Counter
+	claims         [len(claimResults)]*metrics.Counter
 }
 
 var results = []string{"hit", "stale", "miss", "revalidated", "pass", "refused"}
+
+// What became of claims.
+const (
+	claimWon = iota
+	claimFound
+	claimVain
+	claimLeft
+	claimFailed
+)
+
+var claimResults = [...]string{"won", "found", "vain", "left", "failed"}
 
 func newCounts(set *metrics.Set) *counts {
 	if set == nil {
@@ -77,6 +92,9 @@ func (c *counts) site(name string) *siteCounts {
 	for _, r := range results {
 		s.requests[r] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_requests_total{site=%q,cache=%q}", name, r))
 		s.seconds[r] = c.set.GetOrCreatePrometheusHistogram(fmt.Sprintf("surrogate_request_seconds{site=%q,cache=%q}", name, r))
+	}
+	for i, r := range claimResults {
+		s.claims[i] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_claims_total{site=%q,result=%q}", name, r))
 	}
 	for r := range numReasons {
 		s.unkept[r] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_not_kept_total{site=%q,why=%q}", name, r))

@@ -18,6 +18,7 @@ import (
 // A Proxy serves clients from a store and from origins. It is an http.Handler.
 type Proxy struct {
 	store      store.Store
+	fleet      store.Fleet // the store again, if several nodes share it
 	invalidate func(ctx context.Context, names []store.Name, by string) error
 	trusted    []netip.Prefix
 	log        *slog.Logger
@@ -50,6 +51,7 @@ func New(o Options) (*Proxy, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
+	p.fleet, _ = o.Store.(store.Fleet)
 	if o.MaxRefreshes <= 0 {
 		o.MaxRefreshes = 256
 	}
@@ -151,6 +153,7 @@ const maxTurns = 4
 func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 	var t turn
 	for t.count = 1; ; t.count++ {
+		q.deaf = !p.hears()
 		found, err := p.store.Get(r.Context(), q.key, q)
 		if q.storable = err == nil; !q.storable {
 			// Reads fail open: the origin answers, and nothing is stored.
@@ -160,10 +163,17 @@ func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 		}
 		now := time.Now()
 		d := q.site.Policy.decide(&q.asked, &found, now)
+		if found.Bodyless && !q.headDoes(&found, d) {
+			// A node that has it all in Redis alone is asked again for all of it.
+			if found, err = p.store.Get(r.Context(), q.key, wholly{q}); err != nil {
+				found, q.storable = store.Found{}, false
+			}
+			d = q.site.Policy.decide(&q.asked, &found, now)
+		}
 		o.why = d.why
 		switch d.act {
 		case actHit:
-			if earlyRefresh(&found, now, q.site.Early, randFloat()) {
+			if !found.Bodyless && earlyRefresh(&found, now, q.site.Early, randFloat()) {
 				p.refresh(q, &found, d)
 			}
 			p.deliverEntry(o, r, q, &found.Entry, d)
@@ -219,12 +229,15 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 		o.gone = true
 		return true
 	}
-	o.collapsed = !rd.led
+	o.collapsed = !rd.led || err == nil && a.other
 	if err == nil && !rd.led && !a.kept && isOriginError(a.status) {
 		err = errStatus(a.status)
 	}
 	t.after, t.failed = f, err != nil
 	switch {
+	case errors.Is(err, errElsewhere):
+		t.failed = false
+		return false
 	case err != nil && d.onError && q.storable:
 		d.act = actStale
 		o.detail = "stale-if-error"
@@ -256,6 +269,9 @@ func (p *Proxy) shares(q *request, found *store.Found, f *flight, a *answer) boo
 	case store.PickOf(a.entry.Vary, q) != a.entry.Pick:
 		return false
 	case f.isSpilled():
+		return false
+	case q.deaf && f.began.Before(q.arrived):
+		// A purge that this node has not heard of may have happened since.
 		return false
 	case found.Ticket > f.ticket:
 		// A purge has happened since the flight began and before this client

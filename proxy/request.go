@@ -24,6 +24,7 @@ type request struct {
 	trusted bool   // the peer is a trusted proxy
 
 	storable bool   // a ticket was given, so that what is fetched may be stored
+	deaf     bool   // this node did not hear when it looked in the store: what it knows may have fallen
 	vary     string // the Vary of an answer that turned out not to be this client's
 
 	encoding   []string // Accept-Encoding, reduced; see Values

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // isPurgeMethod reports whether a method asks a cache, and never an origin, for
@@ -73,17 +74,22 @@ func (e errUnsupported) Error() string { return string(e) }
 func (p *Purger) dialect(w http.ResponseWriter, r *http.Request) {
 	requests, note, err := p.understand(r)
 	out := reply{Exact: true}
+	status := http.StatusOK
 	for i := range requests {
 		if err != nil {
 			break
 		}
 		requests[i].By = by(r)
+		requests[i].Wait = publicWait / time.Duration(len(requests))
 		var receipt Receipt
 		receipt, err = p.purge(context.WithoutCancel(r.Context()), requests[i], ByPublic)
 		if err != nil && i > 0 {
 			err = fmt.Errorf("%w: the first of two: %w", ErrPartial, err)
 		}
 		out.ID = receipt.ID
+		if err == nil {
+			status = max(status, statusOf(receipt))
+		}
 		out.Invalidated += receipt.Entries
 		out.Exact = out.Exact && receipt.Exact
 		out.Soft = requests[i].Soft
@@ -93,7 +99,7 @@ func (p *Purger) dialect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out.Status, out.Note = "ok", note
-	writeJSON(w, http.StatusOK, out)
+	writeJSON(w, status, out)
 }
 
 func (p *Purger) dialectFailed(w http.ResponseWriter, err error) {

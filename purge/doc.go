@@ -34,6 +34,14 @@
 //     have known of K's URL; this case is the store's to refuse, which sees J's
 //     old ticket and K's names when J declares its dep.
 //
+// In a fleet the second walk comes after every node has heard the fence, and so
+// does each after it. A node that had not heard may have stored J in between; it
+// had written J's edges before it looked at the fences it knew, so by the time
+// it has heard, the walk sees them. If some node has not heard within the wait,
+// the purge walks all the same and answers with an incomplete receipt; the walk
+// that counts is made when the last has heard or lost its lease, before the
+// receipt turns complete.
+//
 // It ends, because every round fences at least one name that had no fence from
 // this purge, and their number is bounded.
 //

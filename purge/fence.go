@@ -20,6 +20,7 @@ type job struct {
 	sameByID     bool   // the id alone tells a repetition, whatever it asks for now
 	by, why      string
 	rewarm       int
+	wait         time.Duration // for the other nodes; 0 for the default
 	via          Source
 	notes        []string
 	askedMore    int
@@ -82,8 +83,12 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 		return p.refused(j, err)
 	}
 	events := []store.Event{ev}
+	ctx = context.WithoutCancel(ctx)
+	until, cancel := context.WithTimeout(ctx, p.waitOf(&j))
+	defer cancel()
+	nodes, everywhere := p.heardBy(until, ev.Seq)
 	if !all {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), secondWalk)
+		ctx, cancel := context.WithTimeout(ctx, secondWalk)
 		defer cancel()
 		for {
 			fresh, werr := c.walk(ctx, names)
@@ -101,11 +106,16 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 			j.exact = false
 			events = append(events, ev)
 			names = append(names, fresh...)
+			nodes, everywhere = p.heardBy(until, ev.Seq)
 		}
 	}
 	took := time.Since(began)
 	p.expandedOf(&j, names)
 	p.file(ctx, j, rec, names, events, took, err == nil)
+	p.journal.heard(rec, ev.Seq, nodes, err == nil && everywhere)
+	if err == nil && !everywhere && !p.lates.push(late{rec, j, c, names, events[len(events)-1].Seq}) {
+		p.journal.note(rec, "too many purges wait for other nodes: this receipt stays incomplete")
+	}
 	if err != nil {
 		p.counts.failed(err)
 		p.log.Error("purge incomplete", "id", j.id, "by", j.by, "asked", capped(j.asked), "err", err)

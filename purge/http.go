@@ -15,7 +15,7 @@ import (
 )
 
 // Mount adds the admin routes to r: POST /v1/purge, GET /v1/purges and
-// /v1/purges/{id}, POST /v1/events, GET /v1/tags/{tag}, /v1/deps/{name} and
+// /v1/purges/{id}, GET /v1/nodes, POST /v1/events, GET /v1/tags/{tag}, /v1/deps/{name} and
 // /v1/objects, and every path with a purge method. All are behind Guard with
 // Options.AdminToken. It switches r to raw paths, because tags and URLs have
 // slashes and percent-encodings of their own, so r must be the outermost router.
@@ -27,6 +27,7 @@ func (p *Purger) Mount(r *mux.Router) {
 	r.Path("/v1/purge").Handler(guard(only(http.MethodPost, p.servePurge)))
 	r.Path("/v1/purges").Handler(guard(only(http.MethodGet, p.servePurges)))
 	r.PathPrefix("/v1/purges/").Handler(guard(only(http.MethodGet, rest("/v1/purges/", p.serveReceipt))))
+	r.Path("/v1/nodes").Handler(guard(only(http.MethodGet, p.serveNodes)))
 	r.Path("/v1/events").Handler(guard(only(http.MethodPost, p.serveEvents)))
 	r.PathPrefix("/v1/tags/").Handler(guard(only(http.MethodGet, rest("/v1/tags/", p.serveTag))))
 	r.PathPrefix("/v1/deps/").Handler(guard(only(http.MethodGet, rest("/v1/deps/", p.serveDeps))))
@@ -122,9 +123,9 @@ func (p *Purger) servePurges(w http.ResponseWriter, r *http.Request) {
 	}
 	via := Source(q.Get("via"))
 	switch via {
-	case "", ByAPI, ByPublic, ByEvent, ByTraffic:
+	case "", ByAPI, ByPublic, ByEvent, ByTraffic, ByNode:
 	default:
-		ps.add("via", "no such door", "api, public, event, traffic")
+		ps.add("via", "no such door", "api, public, event, traffic, node")
 	}
 	if err := ps.err(); err != nil {
 		writeError(w, err)
@@ -133,7 +134,7 @@ func (p *Purger) servePurges(w http.ResponseWriter, r *http.Request) {
 	page := struct {
 		Purges []Receipt `json:"purges"`
 		Next   store.Seq `json:"next,omitzero"` // before= for the next page
-	}{Purges: p.journal.page(store.Seq(before), limit, via)}
+	}{Purges: p.page(r.Context(), store.Seq(before), limit, via)}
 	if page.Purges == nil {
 		page.Purges = []Receipt{}
 	}
@@ -143,9 +144,9 @@ func (p *Purger) servePurges(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, page)
 }
 
-func (p *Purger) serveReceipt(w http.ResponseWriter, _ *http.Request, id string) {
+func (p *Purger) serveReceipt(w http.ResponseWriter, r *http.Request, id string) {
 	seq, _ := strconv.ParseUint(id, 10, 64)
-	receipt, ok := p.journal.find(id, store.Seq(seq))
+	receipt, ok := p.receipt(r.Context(), id, store.Seq(seq))
 	if !ok {
 		writeProblem(w, http.StatusNotFound, "No receipt with this id or sequence number is kept.", nil)
 		return

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -27,8 +28,12 @@ type Options struct {
 	// Names are the proxy's own host names. IP addresses, localhost and names
 	// without a dot that are no site's need not be listed.
 	Names []string
-	// Node is this node's name in receipts; "local" if empty.
+	// Node is this node's name in receipts; that of a store.Fleet, or "local", if
+	// empty.
 	Node string
+	// Wait is how long a purge waits for the other nodes of a store.Fleet, unless
+	// it says so itself; 2 s if 0.
+	Wait time.Duration
 	// MaxExpand bounds the names that fall with those asked for; 100,000 if 0.
 	MaxExpand int
 	// Keep is how many receipts are kept, and as many again of purges caused by
@@ -60,6 +65,9 @@ type Options struct {
 type Purger struct {
 	o       Options
 	store   store.Store
+	fleet   store.Fleet // the store again, if several nodes share it
+	lates   *lates
+	others  *others
 	log     *slog.Logger
 	journal *journal
 	queue   *queue
@@ -71,7 +79,12 @@ type Purger struct {
 
 // New returns a Purger. It starts nothing; see Run.
 func New(o Options) *Purger {
+	fleet, _ := o.Store.(store.Fleet)
+	if fleet != nil {
+		o.Node = cmp.Or(o.Node, fleet.Node())
+	}
 	o.Node = cmp.Or(o.Node, "local")
+	o.Wait = cmp.Or(o.Wait, 2*time.Second)
 	o.MaxExpand = cmp.Or(o.MaxExpand, 100_000)
 	o.Keep = cmp.Or(o.Keep, 1000)
 	if o.Log == nil {
@@ -83,6 +96,9 @@ func New(o Options) *Purger {
 	p := &Purger{
 		o:       o,
 		store:   o.Store,
+		fleet:   fleet,
+		lates:   &lates{wake: make(chan struct{}, 1)},
+		others:  newOthers(o.Keep),
 		log:     o.Log,
 		journal: newJournal(o.Keep),
 		queue:   newQueue(),
@@ -102,9 +118,10 @@ func (p *Purger) rules(host string) *store.KeyRules {
 	return &noRules
 }
 
-// Purge does what r asks. When it returns without error, what was named and
+// Purge does what r asks. When it returns a complete receipt, what was named and
 // everything made from it is no longer served by anyone; after a soft purge, it
-// is stale. It returns a *RequestError, ErrTooMany, ErrConflict, ErrPartial or
+// is stale. An incomplete one names the nodes that have heard; it turns complete
+// when the others have, or their leases end. It returns a *RequestError, ErrTooMany, ErrConflict, ErrPartial or
 // an error of the store; see there what happened then.
 func (p *Purger) Purge(ctx context.Context, r Request) (Receipt, error) {
 	return p.purge(ctx, r, ByAPI)
@@ -141,6 +158,19 @@ func (p *Purger) Invalidate(ctx context.Context, names []store.Name, soft bool, 
 // Receipt returns the receipt of an earlier purge.
 func (p *Purger) Receipt(id string) (Receipt, bool) { return p.journal.find(id, 0) }
 
+// receipt returns a receipt by its id or its sequence number, another node's too.
+func (p *Purger) receipt(ctx context.Context, id string, seq store.Seq) (Receipt, bool) {
+	r, ok := p.journal.find(id, seq)
+	if !ok {
+		if r, ok = p.others.find(id, seq); ok {
+			rs := []Receipt{r}
+			p.where(ctx, rs)
+			r = rs[0]
+		}
+	}
+	return r, ok
+}
+
 func (p *Purger) purge(ctx context.Context, r Request, via Source) (Receipt, error) {
 	var ps problems
 	names, asked := p.names(&r, &ps)
@@ -148,7 +178,7 @@ func (p *Purger) purge(ctx context.Context, r Request, via Source) (Receipt, err
 		p.counts.failed(err)
 		return Receipt{}, err
 	}
-	j := job{names: names, asked: asked, soft: r.Soft, id: r.ID, by: r.By, why: r.Why, rewarm: r.Rewarm, via: via}
+	j := job{names: names, asked: asked, soft: r.Soft, id: r.ID, by: r.By, why: r.Why, rewarm: r.Rewarm, wait: r.Wait, via: via}
 	if r.DryRun {
 		return p.dryRun(ctx, j)
 	}

@@ -31,6 +31,7 @@ const (
 	ByPublic  Source = "public"  // a purge method on the public listener
 	ByEvent   Source = "event"   // a data change
 	ByTraffic Source = "traffic" // a request or response that passed through the proxy
+	ByNode    Source = "node"    // another node, whose own receipt says more
 )
 
 // A Receipt is what a purge came to.

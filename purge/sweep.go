@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -68,8 +69,26 @@ func (q *queue) waiting() float64 {
 }
 
 // Run sweeps what this Purger purged, in order, until ctx ends, and makes the
-// receipts exact. It returns nil.
+// receipts exact. With a store.Fleet it follows what the other nodes purge, and
+// completes the receipts of purges that some node had not heard in time.
 func (p *Purger) Run(ctx context.Context) error {
+	if p.fleet == nil {
+		return p.sweeping(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	var following error
+	all.Go(func() { p.complete(ctx) })
+	all.Go(func() { following = p.follow(ctx) })
+	err := p.sweeping(ctx)
+	cancel()
+	all.Wait()
+	return errors.Join(err, following)
+}
+
+func (p *Purger) sweeping(ctx context.Context) error {
 	for {
 		for _, s := range p.queue.take() {
 			if ctx.Err() != nil {

@@ -133,7 +133,10 @@ type Found struct {
 	Vary   string    // the Vary that the key is known by, on a miss too
 	Ticket Seq       // the ticket for a fetch that begins now
 	Fell   time.Time // the earliest soft purge that covers the entry; zero when none does
-	Doubt  bool      // the entry is older than the fences still known: revalidate before use
+	// Bodyless is set when Entry.Body was left out, as WantsBody allows;
+	// Entry.Size is its length.
+	Bodyless bool
+	Doubt    bool // the entry is older than the fences still known: revalidate before use
 }
 
 // A Purge asks for fences.

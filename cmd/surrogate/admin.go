@@ -58,6 +58,11 @@ func (n *node) serveReady(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusServiceUnavailable, "draining")
 		return
 	}
+	if why := n.deaf(); why != "" {
+		// It serves all the same: taken out, a fleet whose Redis is gone would be gone.
+		say(w, http.StatusOK, "ready, but deaf: "+why)
+		return
+	}
 	say(w, http.StatusOK, "ready")
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"io"
+	"sync"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -25,6 +27,21 @@ import (
 //	surrogate_store_swept_total        entries reclaimed after purges
 //	surrogate_store_refused_total      responses not stored because they were fetched before a purge
 //
+// and these a fleet's, whose store is Redis:
+//
+//	surrogate_fleet_deaf                   1 while this node does not know of every purge that was confirmed
+//	surrogate_fleet_heard                  the last purge this node has heard; compared with other nodes' its lag
+//	surrogate_redis_down                   1 while Redis does not answer
+//	surrogate_memory_entries               entries in the memory tier
+//	surrogate_memory_bytes                 memory they cost
+//	surrogate_memory_evictions_total       entries that made room for others in it
+//	surrogate_memory_hits_total            lookups that the memory tier answered
+//	surrogate_memory_redis_hits_total      lookups that Redis answered
+//	surrogate_memory_misses_total          lookups that neither answered
+//	surrogate_memory_redis_failures_total  lookups that Redis failed
+//	surrogate_memory_kept_alone_total      entries kept in memory only, because Redis could not take them
+//	surrogate_memory_unkept_total          entries not kept at all for that reason: a cascade could not have reached them
+//
 // What begins with process_ and go_ is about the program.
 type counted struct {
 	requests *metrics.Set
@@ -38,9 +55,25 @@ func newCounted() *counted {
 
 // store adds what s holds.
 func (c *counted) store(s store.Store) {
+	// Asking a Redis costs it some work, and there are a dozen gauges.
+	var mu sync.Mutex // guards the two below
+	var last store.Stats
+	var at time.Time
+	now := func() (store.Stats, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(at) < 100*time.Millisecond {
+			return last, nil
+		}
+		st, err := s.Stats(context.Background())
+		if err == nil {
+			last, at = st, time.Now()
+		}
+		return st, err
+	}
 	gauge := func(name string, of func(*store.Stats) float64) {
 		c.held.NewGauge("surrogate_store_"+name, func() float64 {
-			st, err := s.Stats(context.Background())
+			st, err := now()
 			if err != nil {
 				return 0
 			}

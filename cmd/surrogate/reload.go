@@ -59,6 +59,9 @@ func needRestart(old, cfg *config.Config) []string {
 		{"limits.idle_timeout", old.Limits.IdleTimeout, cfg.Limits.IdleTimeout},
 		{"purge.names", old.Purge.Names, cfg.Purge.Names},
 		{"purge.keep", old.Purge.Keep, cfg.Purge.Keep},
+		{"purge.wait", old.Purge.Wait, cfg.Purge.Wait},
+		{"redis", old.Redis, cfg.Redis},
+		{"fleet", old.Fleet, cfg.Fleet},
 		{"proxies.trusted", old.Proxies.Trusted, cfg.Proxies.Trusted},
 		{"vary.max_picks", memstoreOptions(old).MaxPicks, memstoreOptions(cfg).MaxPicks},
 	} {

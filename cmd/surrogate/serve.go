@@ -101,6 +101,9 @@ func (n *node) untilStopped(f *front, signals <-chan os.Signal, load func() (*co
 			n.log.Info("stopping: finishing the requests in progress", "signal", s, "within", n.settings.Load().Limits.Drain)
 			n.finish(f, signals)
 			return nil
+		case err := <-n.refused:
+			n.finish(f, signals)
+			return err
 		case err := <-f.failed:
 			n.finish(f, signals)
 			return err

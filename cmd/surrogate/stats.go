@@ -72,6 +72,7 @@ type report struct {
 	Invalidations purge.Stats  `json:"invalidations"`
 	Sites         []siteReport `json:"sites"`
 	Store         storeReport  `json:"store"`
+	Fleet         *fleetReport `json:"fleet,omitempty"` // all nodes together; absent without Redis
 }
 
 func (n *node) serveStats(w http.ResponseWriter, r *http.Request) {
@@ -88,6 +89,7 @@ func (n *node) serveStats(w http.ResponseWriter, r *http.Request) {
 			held.Evictions, held.Expired, held.Swept, held.Refused,
 		},
 	}
+	out.Fleet = n.fleetReport(r.Context())
 	for _, s := range n.proxy.Stats() {
 		one := siteReportOf(&s)
 		out.Sites = append(out.Sites, one)

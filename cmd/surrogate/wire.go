@@ -15,12 +15,16 @@ import (
 	"surrogate/purge"
 	"surrogate/store"
 	"surrogate/store/memstore"
+	"surrogate/store/redisstore"
+	"surrogate/store/tierstore"
 )
 
 // A node is one running proxy: a store, what serves from it and what purges it,
 // joined by function values, because those know nothing of each other.
 type node struct {
 	store   store.Store
+	fleet   *tierstore.Fleet  // the store again, if it is in Redis; else nil
+	redis   *redisstore.Store // what is below it
 	purger  *purge.Purger
 	proxy   *proxy.Proxy
 	counted *counted
@@ -32,24 +36,28 @@ type node struct {
 	settings atomic.Pointer[config.Config] // in force
 	draining atomic.Bool
 
+	refused chan error // why this node cannot work with its Redis at all
 	stop    context.CancelFunc
 	working sync.WaitGroup
 }
 
 // newNode makes a node of a configuration. It starts nothing; see run.
 func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
-	n := &node{began: time.Now(), counted: newCounted(), fallen: newFallen(), level: new(slog.LevelVar)}
+	n := &node{began: time.Now(), counted: newCounted(), fallen: newFallen(), level: new(slog.LevelVar), refused: make(chan error, 3)}
 	n.settings.Store(cfg)
 	n.level.Set(levelOf(cfg))
 	n.log = slog.New(logHandler(cfg, logs, n.level))
-	n.store = memstore.New(memstoreOptions(cfg))
-	n.purger = purge.New(n.purgeOptions(cfg))
 	var err error
+	if n.store, err = n.newStore(cfg); err != nil {
+		return nil, err
+	}
+	n.purger = purge.New(n.purgeOptions(cfg))
 	n.proxy, err = proxy.New(n.proxyOptions(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("couldn't make the proxy: %w", err)
 	}
 	n.counted.store(n.store)
+	n.counted.fleet(n)
 	return n, nil
 }
 
@@ -63,8 +71,14 @@ func (n *node) run() {
 		n.working.Go(func() {
 			if err := run(ctx); err != nil {
 				n.log.Error(what+" stopped working", "error", err)
+				if n.redis != nil && !n.redis.Joined() {
+					n.refused <- err
+				}
 			}
 		})
+	}
+	if n.fleet != nil {
+		n.working.Go(func() { n.share(ctx) })
 	}
 }
 
@@ -119,6 +133,7 @@ func (n *node) purgeOptions(cfg *config.Config) purge.Options {
 		Names:      cfg.Purge.Names,
 		MaxExpand:  cfg.Cache.MaxExpand,
 		Keep:       cfg.Purge.Keep,
+		Wait:       time.Duration(cfg.Purge.Wait),
 		Swept:      n.fallen.note,
 		ACL:        cfg.Purge.ACL,
 		Tokens:     cfg.Purge.Tokens,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"surrogate/store"
+	"surrogate/store/fences"
 )
 
 // A graph knows, for every URL that somebody declared as a dep, by which names
@@ -273,20 +274,19 @@ func (g *graph) dependents(names []store.Name, now int64) []store.Name {
 		}
 	}
 	for _, n := range names {
-		switch k, text := kindOf(n); k {
-		case hostKind:
+		if host, ok := n.Host(); ok {
 			for _, n := range g.list {
-				if host, _, _ := strings.Cut(n.url, "/"); host == text {
+				if h, _, _ := strings.Cut(n.url, "/"); h == host {
 					add(n)
 				}
 			}
-		case prefixKind:
+		} else if prefix, ok := n.Prefix(); ok {
 			for _, n := range g.list {
-				if strings.HasPrefix(n.url, text) {
+				if strings.HasPrefix(n.url, prefix) {
 					add(n)
 				}
 			}
-		default:
+		} else {
 			follow(n)
 		}
 	}
@@ -297,8 +297,8 @@ func (g *graph) dependents(names []store.Name, now int64) []store.Name {
 // judge looks at the fences that stand on what e was made of, and on what that
 // was made of, all the way up. A purge passes its fall on to those it knows to
 // depend on something; e, which began before the purge and arrives after it,
-// was not known. The caller holds Store.mu and fences.mu.
-func (g *graph) judge(e *store.Entry, f *fences, now int64, v *verdict) {
+// was not known. The caller holds Store.mu.
+func (g *graph) judge(e *store.Entry, r fences.Reader, now int64, v *fences.Verdict) {
 	if !strings.Contains(string(e.Deps), urlMark) {
 		return
 	}
@@ -307,7 +307,7 @@ func (g *graph) judge(e *store.Entry, f *fences, now int64, v *verdict) {
 	var todo []string
 	met := make(map[string]bool)
 	see := func(name store.Name) {
-		f.judgeName(name, v)
+		r.Name(name, v)
 		if url, ok := name.URL(); ok && !met[url] {
 			met[url] = true
 			todo = append(todo, url)
@@ -320,9 +320,9 @@ func (g *graph) judge(e *store.Entry, f *fences, now int64, v *verdict) {
 		url := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		host, _, _ := strings.Cut(url, "/")
-		f.judgeURL(url, host, v)
-		if seq := g.fell(url); seq > v.ticket {
-			v.see(&fence{kind: urlKind, text: url, hard: seq, last: seq})
+		r.URL(url, host, v)
+		if seq := g.fell(url); seq > v.Ticket {
+			v.SeeURL(url, seq)
 		}
 		n := g.nodes[url]
 		if n != nil {

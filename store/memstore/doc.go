@@ -7,7 +7,6 @@
 //	record.go    an entry as it is held: one allocation
 //	slab.go      records and names by number
 //	table.go     numbers by hash
-//	fence.go     the sequence, the fences, what has become of a ticket
 //	log.go       the purge log and those who follow it
 //	index.go     who carries a name, and walks over that
 //	deps.go      which URLs fall with a name because somebody depends on them
@@ -25,7 +24,7 @@
 //	Store.mu     index, queues, and every change of records, shards and graph.
 //	             Held in batches; Get and Purge never take it.
 //	shard.mu     one in 64 keys. Get holds it for reading, and for nothing slow.
-//	fences.mu    the fences. Purge holds it for writing, while it raises them.
+//	Book's lock  the fences (package fences). Purge holds it for writing, while it raises them.
 //	graph.mu     the dependency graph, read by Dependents.
 //	purgeLog.mu  the log. Innermost.
 //

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 
 	"surrogate/store"
+	"surrogate/store/fences"
 )
 
 // A fallen table remembers the URLs whose entries left after they had fallen:
@@ -66,14 +67,12 @@ func (f *fallen) last(url string) store.Seq {
 func (s *Store) leaves(r *record, by *store.Entry, now int64) {
 	e := r.entry()
 	s.graph.remember(&e, by, r.ends, now)
-	if uint64(r.ticket) == s.fences.seq.Load() {
+	if r.ticket == s.book.Seq() {
 		return
 	}
-	v := verdict{ticket: r.ticket, from: r.ticket}
-	s.fences.mu.RLock()
-	s.fences.judge(&e, &v)
-	s.fences.mu.RUnlock()
-	if v.newest != nil {
-		s.fallen.add(e.Key.URL(), v.last)
+	v := fences.Verdict{Ticket: r.ticket, From: r.ticket}
+	s.book.Judge(&e, &v)
+	if v.Last != 0 {
+		s.fallen.add(e.Key.URL(), v.Last)
 	}
 }

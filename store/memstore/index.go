@@ -183,23 +183,23 @@ func (s *Store) enter(id uint32, r *record, e *store.Entry) {
 // record that carries the name all the while; it may meet one twice, and
 // others that carry it no longer or not quite.
 type walk struct {
-	s    *Store
-	kind kind
-	text string // what the index knows it by
-	url  string // the URL, or the prefix
-	at   uint32
-	all  bool // over all records
-	up   bool // begun
+	s      *Store
+	text   string // what the index knows it by
+	url    string // the URL, or the prefix
+	at     uint32
+	isURL  bool // it is a URL name
+	prefix bool // it is a prefix
+	all    bool // over all records
+	up     bool // begun
 }
 
 func (s *Store) walk(n store.Name) *walk {
-	k, text := kindOf(n)
-	w := &walk{s: s, kind: k, text: string(n), url: text}
-	switch {
-	case n == store.AllName:
-		w.all = true
-	case k == prefixKind:
-		if host, _, ok := strings.Cut(text, "/"); ok {
+	w := &walk{s: s, text: string(n), all: n == store.AllName}
+	if w.url, w.isURL = n.URL(); w.isURL {
+		return w
+	}
+	if w.url, w.prefix = n.Prefix(); w.prefix {
+		if host, _, ok := strings.Cut(w.url, "/"); ok {
 			w.text = string(store.HostName(host))
 		} else {
 			w.all = true
@@ -231,7 +231,7 @@ func (w *walk) next(ids []uint32, n uint32) (_ []uint32, more bool) {
 		if nm != nil {
 			w.at = uint32(nm.len())
 		}
-		if w.kind == urlKind {
+		if w.isURL {
 			for _, scheme := range [...]string{"http://", "https://"} {
 				for id := w.s.first(scheme + w.url); id != 0; id = w.s.recs.at(id).next {
 					ids = append(ids, id)
@@ -253,11 +253,11 @@ func (w *walk) next(ids []uint32, n uint32) (_ []uint32, more bool) {
 // carries reports whether the record carries the name, exactly.
 func (w *walk) carries(r *record) bool {
 	switch {
-	case w.kind == prefixKind:
+	case w.prefix:
 		return strings.HasPrefix(store.Key(r.key()).URL(), w.url)
 	case w.all:
 		return true
-	case w.kind == urlKind && store.Key(r.key()).URL() == w.url:
+	case w.isURL && store.Key(r.key()).URL() == w.url:
 		return true
 	}
 	id := w.s.index.find(w.text)

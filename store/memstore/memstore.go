@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"surrogate/store"
+	"surrogate/store/fences"
 )
 
 // Options of a Store. The zero value is usable.
@@ -19,6 +20,10 @@ type Options struct {
 	MaxPicks    int           // entries under one key; 100
 	MaxEdges    int           // dependency edges; 4,000,000
 	Log         int           // purges in the log; 10,000
+
+	// Book are the fences to judge by, when somebody else raises them: then the
+	// store is the memory tier of another, and Purge is not for it. nil: its own.
+	Book *fences.Book
 }
 
 func (o Options) withDefaults() Options {
@@ -49,7 +54,7 @@ type Store struct {
 	seed   maphash.Seed
 	closed atomic.Bool
 
-	fences fences
+	book   *fences.Book
 	log    purgeLog
 	graph  graph
 	shards [shards]shard
@@ -106,9 +111,9 @@ func New(opt Options) *Store {
 	opt = opt.withDefaults()
 	s := &Store{opt: opt, seed: maphash.MakeSeed(), log: newPurgeLog(opt.Log)}
 	s.index.seed = s.seed
-	s.fences.maxFences = opt.MaxFences
-	s.fences.maxPrefixes = opt.MaxPrefixes
-	s.fences.maxLife = opt.MaxLife
+	if s.book = opt.Book; s.book == nil {
+		s.book = fences.New(fences.Options{MaxFences: opt.MaxFences, MaxPrefixes: opt.MaxPrefixes, MaxLife: opt.MaxLife})
+	}
 	s.graph = graph{
 		nodes:   make(map[string]*node),
 		names:   make(map[store.Name]*source),
@@ -120,6 +125,9 @@ func New(opt Options) *Store {
 	s.fallen.seed = s.seed
 	return s
 }
+
+// Book is what the store judges tickets by.
+func (s *Store) Book() *fences.Book { return s.book }
 
 func (s *Store) now() int64 { return time.Now().UnixNano() }
 
@@ -143,7 +151,7 @@ func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (store.F
 	}
 	// The ticket is loaded before anything is looked at: a purge that comes
 	// later is newer than it.
-	f := store.Found{Ticket: store.Seq(s.fences.seq.Load())}
+	f := store.Found{Ticket: s.book.Seq()}
 	sh, _, hash := s.shardOf(string(key))
 	var (
 		vary string
@@ -234,15 +242,13 @@ func (s *Store) look(r *record, e *store.Entry, f *store.Found) bool {
 	if r.seen.Load() >= uint64(f.Ticket) {
 		fell = r.fell.Load()
 	} else {
-		v := verdict{ticket: r.ticket, from: store.Seq(r.seen.Load()), fell: r.fell.Load()}
-		s.fences.mu.RLock()
-		s.fences.judge(e, &v)
-		s.fences.mu.RUnlock()
-		if v.dead {
+		v := fences.Verdict{Ticket: r.ticket, From: store.Seq(r.seen.Load()), Fell: r.fell.Load()}
+		s.book.Judge(e, &v)
+		if v.Dead {
 			return false
 		}
 		// Never 0 over what another Get found: it may have looked later.
-		if fell = v.fell; fell != 0 {
+		if fell = v.Fell; fell != 0 {
 			r.fell.Store(fell)
 		}
 		r.seen.Store(uint64(f.Ticket))
@@ -250,7 +256,7 @@ func (s *Store) look(r *record, e *store.Entry, f *store.Found) bool {
 	if fell != 0 {
 		f.Fell = time.Unix(0, fell)
 	}
-	f.Doubt = uint64(r.ticket) < s.fences.floor.Load()
+	f.Doubt = r.ticket < s.book.Floor()
 	return true
 }
 
@@ -260,7 +266,7 @@ func (s *Store) Purge(ctx context.Context, p store.Purge) (store.Event, error) {
 		return store.Event{}, err
 	}
 	ev := store.Event{Purge: p, At: time.Now()}
-	s.fences.raise(p.Names, p.Soft, ev.At, func(seq store.Seq) {
+	s.book.Raise(p.Names, p.Soft, ev.At, func(seq store.Seq) {
 		ev.Seq = seq
 		s.log.append(ev)
 	})
@@ -338,9 +344,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 		Edges:    s.graph.count(),
 		Refused:  s.refused.Load(),
 	}
-	s.fences.mu.RLock()
-	st.Fences, st.Seq, st.Floor = s.fences.n, store.Seq(s.fences.seq.Load()), store.Seq(s.fences.floor.Load())
-	s.fences.mu.RUnlock()
+	st.Fences, st.Seq, st.Floor = s.book.Len(), s.book.Seq(), s.book.Floor()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Entries, st.Bytes, st.Names = s.count, s.used(), s.index.n

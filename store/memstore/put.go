@@ -6,10 +6,17 @@ import (
 	"unsafe"
 
 	"surrogate/store"
+	"surrogate/store/fences"
 )
 
 // Put implements store.Store.
-func (s *Store) Put(_ context.Context, e *store.Entry) error {
+func (s *Store) Put(_ context.Context, e *store.Entry) error { return s.put(e, false) }
+
+// Promote is Put for an entry that a store below has had for a while: it takes
+// the place of nothing that was born later.
+func (s *Store) Promote(e *store.Entry) error { return s.put(e, true) }
+
+func (s *Store) put(e *store.Entry, promoted bool) error {
 	blob, big := encode(e)
 	n := record{blob: pack(blob), big: big, ticket: e.Ticket, pick: s.pickHash(e.Pick)}
 	if n.size()*2 > s.opt.MaxBytes {
@@ -23,6 +30,9 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
+	if promoted && s.outlived(e) {
+		return nil
+	}
 	now := time.Now()
 	n.ends = now.Add(s.opt.MaxLife).UnixNano()
 	if end := e.Life.Ends(); end.Before(now.Add(s.opt.MaxLife)) {
@@ -31,7 +41,7 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	if err := s.graph.add(e, n.ends, now.UnixNano()); err != nil {
 		return err
 	}
-	n.seen.Store(s.fences.seq.Load()) // before the fences are looked at: see look
+	n.seen.Store(uint64(s.book.Seq())) // before the fences are looked at: see look
 	if err := s.check(e, now.UnixNano()); err != nil {
 		s.refused.Add(1)
 		return err
@@ -44,12 +54,38 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	return nil
 }
 
+// Drop takes out what e would take the place of.
+func (s *Store) Drop(e *store.Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := s.first(string(e.Key)); id != 0; {
+		r := s.recs.at(id)
+		next := r.next
+		if known := r.entry(); known.Vary != e.Vary || known.Pick == e.Pick {
+			s.remove(id, r)
+		}
+		id = next
+	}
+}
+
+// outlived reports whether what there is of e's pick, or of all its key where
+// that is known by another Vary, was born later. The caller holds Store.mu.
+func (s *Store) outlived(e *store.Entry) bool {
+	for id := s.first(string(e.Key)); id != 0; id = s.recs.at(id).next {
+		known := s.recs.at(id).entry()
+		if (known.Vary != e.Vary || known.Pick == e.Pick) && known.Life.Born.After(e.Life.Born) {
+			return true
+		}
+	}
+	return false
+}
+
 // Check implements store.Store.
 func (s *Store) Check(e *store.Entry) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
-	if uint64(e.Ticket) == s.fences.seq.Load() {
+	if e.Ticket == s.book.Seq() {
 		return nil
 	}
 	s.mu.Lock()
@@ -60,35 +96,15 @@ func (s *Store) Check(e *store.Entry) error {
 // check compares e's ticket with the fences. Put calls it after e's edges are
 // in the graph and before e can be seen. The caller holds Store.mu.
 func (s *Store) check(e *store.Entry, now int64) error {
-	seq := store.Seq(s.fences.seq.Load())
-	if e.Ticket == seq {
+	if e.Ticket == s.book.Seq() {
 		return nil
 	}
-	if e.Ticket > seq {
-		// Not a ticket of this store's: no fence would ever be newer.
-		return &store.PurgedError{Name: store.AllName, Seq: seq}
-	}
-	v := verdict{ticket: e.Ticket, from: e.Ticket}
-	s.fences.mu.RLock()
-	defer s.fences.mu.RUnlock()
-	s.fences.judge(e, &v)
-	s.graph.judge(e, &s.fences, now, &v)
-	switch {
-	case v.newest != nil:
-		return &store.PurgedError{
-			Name:    v.newest.name(),
-			Seq:     v.last,
-			Soft:    !v.dead,
-			Cascade: s.fences.unheard(e.Key.URL(), &v) && s.graph.depended(e.Key.URL(), now),
-		}
-	case s.fences.tooOld(e.Ticket):
-		return &store.PurgedError{
-			Name:    store.AllName,
-			Seq:     max(s.fences.aged, store.Seq(s.fences.floor.Load())),
-			Cascade: s.graph.depended(e.Key.URL(), now),
-		}
-	}
-	return nil
+	v := fences.Verdict{Ticket: e.Ticket, From: e.Ticket}
+	r := s.book.Read()
+	defer r.Done()
+	r.Entry(e, &v)
+	s.graph.judge(e, r, now, &v)
+	return r.Refusal(e, &v, func() bool { return s.graph.depended(e.Key.URL(), now) })
 }
 
 // insert makes n visible. e is its entry as the blob has it.

@@ -27,9 +27,7 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) age(ctx context.Context) {
 	const batch = 256
 	now := s.now()
-	s.fences.mu.Lock()
-	s.fences.trim(now)
-	s.fences.mu.Unlock()
+	s.book.Trim(time.Unix(0, now))
 
 	s.mu.Lock()
 	last := s.recs.last()

@@ -140,6 +140,6 @@ func (sw *sweep) covers(r *record) bool {
 // deadAlready reports whether a record is past its end or fell hard.
 func (s *Store) deadAlready(r *record) bool {
 	e := r.entry()
-	f := store.Found{Ticket: store.Seq(s.fences.seq.Load())}
+	f := store.Found{Ticket: s.book.Seq()}
 	return !s.look(r, &e, &f)
 }

@@ -1,0 +1,221 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"surrogate/store"
+)
+
+// ErrUnavailable is what a call fails with, at once, while Redis does not
+// answer, or does not take writes.
+var ErrUnavailable = errors.New("redis is unavailable")
+
+const (
+	tripAfter   = 3                      // failures in a row that open a breaker
+	retryFirst  = 100 * time.Millisecond // how long it stays open before one call may try
+	retryLatest = 2 * time.Second
+)
+
+// A breaker lets nobody wait for what has failed. It opens after a few failures
+// in a row; from then on one call at a time may try again, ever more rarely,
+// until one succeeds. For reads that call is the prober's, never a client's.
+type breaker struct {
+	what string
+	log  *slog.Logger
+
+	open atomic.Bool
+
+	mu    sync.Mutex // guards what follows
+	fails int
+	pause time.Duration
+	next  time.Time // when a call may try
+	since time.Time
+}
+
+func (b *breaker) init(what string, log *slog.Logger) { b.what, b.log = what, log }
+
+// allow reports whether a call may try.
+func (b *breaker) allow() bool {
+	if !b.open.Load() {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := time.Now(); b.open.Load() && now.Before(b.next) {
+		return false
+	} else {
+		b.next = now.Add(b.pause)
+	}
+	return true
+}
+
+// failed counts a failure.
+func (b *breaker) failed(err error) {
+	b.mu.Lock()
+	b.fails++
+	trip := !b.open.Load() && b.fails >= tripAfter
+	if trip {
+		b.pause, b.since = retryFirst, time.Now()
+		b.open.Store(true)
+	} else if b.open.Load() {
+		b.pause = min(2*b.pause, retryLatest)
+	}
+	b.next = time.Now().Add(b.pause)
+	b.mu.Unlock()
+	if trip {
+		b.log.Warn("redisstore: no longer: "+b.what, "err", err)
+	}
+}
+
+// succeeded closes the breaker.
+func (b *breaker) succeeded() {
+	if b.fine() {
+		return
+	}
+	b.mu.Lock()
+	was, since := b.open.Load(), b.since
+	b.fails = 0
+	b.open.Store(false)
+	b.mu.Unlock()
+	if was {
+		b.log.Info("redisstore: again: "+b.what, "after", time.Since(since))
+	}
+}
+
+func (b *breaker) fine() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fails == 0
+}
+
+// guard runs a read within the budget, or not at all while Redis does not
+// answer. Names of operations are for errors.
+func (s *Store) guard(ctx context.Context, op string, f func(context.Context) error) error {
+	return s.call(ctx, op, s.opt.Budget, false, f)
+}
+
+// guardWrite runs a write, with more patience than guard has: nobody waits for it
+// on a client's behalf.
+func (s *Store) guardWrite(ctx context.Context, op string, f func(context.Context) error) error {
+	return s.call(ctx, op, 10*s.opt.Budget, true, f)
+}
+
+func (s *Store) call(ctx context.Context, op string, budget time.Duration, write bool, f func(context.Context) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	if s.reach.open.Load() || write && !s.writes.allow() {
+		return fmt.Errorf("redisstore: %s: %w", op, ErrUnavailable)
+	}
+	return s.try(ctx, op, budget, write, f)
+}
+
+// try is call without asking the breakers first.
+func (s *Store) try(ctx context.Context, op string, budget time.Duration, write bool, f func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	err := f(bounded)
+	switch kind := troubleOf(err); {
+	case kind == unreached && ctx.Err() != nil:
+		// The caller left; that says nothing about Redis. Nor does Close.
+	case errors.Is(err, redis.ErrClosed):
+		return store.ErrClosed
+	case kind == unreached:
+		s.reach.failed(err)
+		s.remap(ctx)
+	case kind == unwritten:
+		s.reach.succeeded()
+		s.writes.failed(err)
+	default:
+		s.reach.succeeded()
+		if write {
+			s.writes.succeeded()
+		}
+	}
+	if err == nil || errors.Is(err, redis.Nil) {
+		return err
+	}
+	return fmt.Errorf("redisstore: %s: %w", op, err)
+}
+
+// remap lets the clients of a cluster learn which server has which slots. By
+// themselves they ask a server that refuses them for ten seconds and more. It
+// is done in the background, and at most a few times a second.
+func (s *Store) remap(ctx context.Context) {
+	for _, c := range [...]redis.UniversalClient{s.rdb, s.ctl} {
+		if c, ok := c.(*redis.ClusterClient); ok {
+			c.ReloadState(ctx)
+		}
+	}
+}
+
+// Trouble is what an error says about Redis.
+type trouble int
+
+const (
+	noTrouble trouble = iota // it answered; the error, if any, is about the command
+	unreached                // it did not answer, or cannot yet
+	unwritten                // it answers, but takes no writes
+)
+
+func troubleOf(err error) trouble {
+	var reply redis.Error
+	switch {
+	case err == nil || errors.Is(err, redis.Nil):
+		return noTrouble
+	case !errors.As(err, &reply):
+		var n net.Error
+		if errors.As(err, &n) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			return unreached
+		}
+		if isOurs(err) {
+			return noTrouble
+		}
+		return unreached // an end of file, a pool that is exhausted, no sentinel
+	}
+	msg := reply.Error()
+	for _, p := range [...]string{"LOADING", "NOAUTH", "WRONGPASS", "NOPERM", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY ", "ERR max number of clients"} {
+		if strings.HasPrefix(msg, p) {
+			return unreached
+		}
+	}
+	for _, p := range [...]string{"OOM", "READONLY", "MISCONF", "NOREPLICAS"} {
+		if strings.HasPrefix(msg, p) {
+			return unwritten
+		}
+	}
+	return noTrouble
+}
+
+// isOurs reports whether an error is one that this program made of an answer.
+func isOurs(err error) bool {
+	return errors.Is(err, store.ErrPurged) || errors.Is(err, store.ErrEdges) || errors.Is(err, store.ErrTooLarge) ||
+		errors.Is(err, store.ErrCodec) || errors.Is(err, errNotReady) || errors.Is(err, errChanged) || errors.Is(err, ErrUnavailable)
+}
+
+// probe asks Redis whether it answers while it did not, so that no request has
+// to find out.
+func (s *Store) probe(ctx context.Context) {
+	tick := time.NewTicker(retryFirst)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.reach.open.Load() && s.reach.allow() {
+			_ = s.try(ctx, "ping", s.opt.Budget, false, func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() })
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package tierstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"surrogate/store"
+)
+
+// Run implements store.Store: the work of both tiers, and sweeping the memory
+// after each purge that the node hears of.
+func (s *Store) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all sync.WaitGroup
+	var memory, sweeping error
+	all.Go(func() { memory = s.mem.Run(ctx) })
+	all.Go(func() { sweeping = s.follow(ctx) })
+	err := s.below.Run(ctx)
+	cancel()
+	all.Wait()
+	return errors.Join(err, memory, sweeping)
+}
+
+// follow sweeps the memory after the purges from now on. Those that it misses
+// are swept by age and eviction.
+func (s *Store) follow(ctx context.Context) error {
+	for ctx.Err() == nil {
+		for ev, err := range s.below.Events(ctx, s.book.Seq()) {
+			switch {
+			case errors.Is(err, store.ErrGap):
+				continue // and begin again at the end of the log
+			case errors.Is(err, store.ErrClosed) || ctx.Err() != nil:
+				return nil
+			case err != nil:
+				return fmt.Errorf("tierstore: follow the log: %w", err)
+			}
+			s.sweep(ctx, ev)
+		}
+	}
+	return nil
+}
+
+// turn is how long a sweep works before it rests for as long.
+const turn = 500 * time.Microsecond
+
+// sweep frees what a purge killed in memory.
+func (s *Store) sweep(ctx context.Context, ev store.Event) {
+	if ev.Soft {
+		return // it kills nothing
+	}
+	began := time.Now()
+	for _, err := range s.mem.Sweep(ctx, ev) {
+		if err != nil {
+			return // closed, or told to stop
+		}
+		if worked := time.Since(began); worked >= turn {
+			rest := time.NewTimer(worked)
+			select {
+			case <-rest.C:
+			case <-ctx.Done():
+				rest.Stop()
+				return
+			}
+			began = time.Now()
+		}
+	}
+}
