@@ -153,6 +153,7 @@ func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Nam
 		}
 	}
 	r.Entries, r.Bytes, r.Exact = j.count.Entries, j.count.Bytes, j.exact
+	r.Notes = append(slices.Clip(r.Notes), p.missed(ctx, &j, names, &r)...)
 	rec.receipt, rec.left = r, len(events)
 	p.journal.add(rec, whole)
 	p.unswept.Add(int64(len(events)))
