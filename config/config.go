@@ -106,6 +106,8 @@ type Limits struct {
 }
 
 // Purge says who may purge on the public addresses, and what a purge answers.
+// The host of a purge is meant as clients write it, with its port:
+// "shop.example" does not mean "shop.example:8080".
 type Purge struct {
 	// Networks or addresses whose connections may purge. A request that came
 	// through an intermediary, as X-Forwarded-For and the like tell, is not let in

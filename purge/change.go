@@ -91,7 +91,7 @@ func (p *Purger) Change(ctx context.Context, c Change) (Receipt, error) {
 func (p *Purger) tagsOf(c *Change) (tags []string, soft bool, notes []string, err error) {
 	var ps problems
 	for i, t := range c.Tags {
-		if err := store.CheckTag(t); err != nil {
+		if err := checkTag(t); err != nil {
 			ps.add(at("tags", i), err.Error(), hintTags)
 		}
 	}
@@ -111,7 +111,7 @@ func (p *Purger) tagsOf(c *Change) (tags []string, soft bool, notes []string, er
 				notes = append(notes, fmt.Sprintf("no tag from %q: the change has no %s", template, missing))
 			}
 			for _, t := range ts {
-				if err := store.CheckTag(t); err != nil {
+				if err := checkTag(t); err != nil {
 					ps.add("", fmt.Sprintf("template %q: %v", template, err), hintTags)
 				}
 			}

@@ -74,7 +74,7 @@ func falling(names []store.Name) []store.Name {
 func (p *Purger) before(ctx context.Context, j *job, names []store.Name) (store.Count, bool) {
 	c, exact, err := p.exactly(ctx, names)
 	if err != nil {
-		p.log.Warn("purge: counting failed", "id", j.id, "err", err)
+		p.log.Warn("purge: counting failed", "id", j.id, "error", err)
 	}
 	return c, exact
 }

@@ -72,6 +72,7 @@ func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 		t.count = most
 	}
 	r.Entries, r.Bytes = t.count.Entries, t.count.Bytes
+	r.Notes = append(r.Notes, p.missed(ctx, &j, names, &r)...)
 	r.TookMS = milliseconds(time.Since(began))
 	return r, nil
 }

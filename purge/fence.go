@@ -118,7 +118,7 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 	}
 	if err != nil {
 		p.counts.failed(err)
-		p.log.Error("purge incomplete", "id", j.id, "by", j.by, "asked", capped(j.asked), "err", err)
+		p.log.Error("purge incomplete", "id", j.id, "by", j.by, "asked", capped(j.asked), "error", err)
 		return Receipt{}, err
 	}
 	p.counts.done(j.via, j.soft, len(names), took.Seconds())
@@ -127,7 +127,7 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 
 func (p *Purger) refused(j job, err error) (Receipt, error) {
 	p.counts.failed(err)
-	p.log.Error("purge failed, nothing was purged", "id", j.id, "via", j.via, "by", j.by, "asked", capped(j.asked), "err", err)
+	p.log.Error("purge failed, nothing was purged", "id", j.id, "via", j.via, "by", j.by, "asked", capped(j.asked), "error", err)
 	return Receipt{}, err
 }
 
@@ -159,10 +159,11 @@ func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Nam
 		var err error
 		if j.count, err = p.atMost(ctx, names); err != nil {
 			// The purge stands; only its first count is missing.
-			p.log.Warn("purge: counting failed", "id", j.id, "err", err)
+			p.log.Warn("purge: counting failed", "id", j.id, "error", err)
 		}
 	}
 	r.Entries, r.Bytes, r.Exact = j.count.Entries, j.count.Bytes, j.exact
+	r.Notes = append(slices.Clip(r.Notes), p.missed(ctx, &j, names, &r)...)
 	rec.receipt, rec.left = r, len(events)
 	p.journal.add(rec, whole)
 	p.unswept.Add(int64(len(events)))
@@ -176,8 +177,12 @@ func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Nam
 	if j.via == ByTraffic {
 		level = slog.LevelDebug // as many as there are POSTs
 	}
-	p.log.Log(ctx, level, "purge", "seq", r.Seq, "id", r.ID, "via", r.Via, "by", r.By, "mode", r.Mode,
-		"asked", capped(r.Asked), "names", len(names), "entries", r.Entries, "took", took, "why", r.Why)
+	attrs := []any{"seq", r.Seq, "id", r.ID, "via", r.Via, "by", r.By, "mode", r.Mode,
+		"asked", capped(r.Asked), "names", len(names), "entries", r.Entries, "exact", r.Exact, "took_ms", r.TookMS}
+	if r.Why != "" {
+		attrs = append(attrs, "reason", r.Why) // why is the request line's, a word of its own
+	}
+	p.log.Log(ctx, level, "purge", attrs...)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

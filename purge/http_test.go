@@ -81,7 +81,7 @@ func TestPostPurge(t *testing.T) {
 			t.Errorf("%s is missing", member)
 		}
 	}
-	for _, want := range []string{"seq=1", "id=x", "mode=hard", "asked=[product:1]", "names=2", "why=price", "level=INFO"} {
+	for _, want := range []string{"seq=1", "id=x", "mode=hard", "asked=[product:1]", "names=2", "reason=price", "took_ms=", "level=INFO"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s: %s", want, log.String())
 		}

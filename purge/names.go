@@ -14,7 +14,7 @@ import (
 func (p *Purger) names(r *Request, ps *problems) (names []store.Name, asked []string) {
 	before := len(ps.list)
 	for i, t := range r.Tags {
-		if err := store.CheckTag(t); err != nil {
+		if err := checkTag(t); err != nil {
 			ps.add(at("tags", i), err.Error(), hintTags)
 			continue
 		}
@@ -48,6 +48,15 @@ func (p *Purger) names(r *Request, ps *problems) (names []store.Name, asked []st
 		ps.add("#/why", fmt.Sprintf("it is %d bytes long", len(r.Why)), "at most 1024 bytes")
 	}
 	return unique(names), asked
+}
+
+// checkTag refuses what no response can be tagged with: it would miss without a
+// word.
+func checkTag(t string) error {
+	if strings.Contains(t, ",") {
+		return fmt.Errorf("%w: %.100q has a comma, which separates tags: no response can carry it", store.ErrBadTag, t)
+	}
+	return store.CheckTag(t)
 }
 
 func unique(names []store.Name) []store.Name {

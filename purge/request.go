@@ -3,6 +3,7 @@ package purge
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -30,7 +31,7 @@ const (
 	maxWhy     = 1024     // bytes of a reason
 	maxWait    = time.Minute
 	maxRewarm  = 1_000_000
-	hintTags   = "a list of tags: 1 to 1024 bytes of UTF-8 without white space or control characters"
+	hintTags   = "a list of tags: 1 to 1024 bytes of UTF-8 without commas, white space or control characters"
 	hintKeys   = `a list of keys as receipts and lists show them: "https://host/path?query" or "host/path?query"`
 	hintURLs   = `a list of URLs with their host: "https://host/path?query" or "host/path?query"`
 	hintPrefix = `a list of beginnings of URLs with their host: "host/path" or "https://host/path", without "*"`
@@ -62,6 +63,12 @@ func parseRequest(body []byte, ps *problems) Request {
 		Hosts:      readStrings(m, "hosts", hintHosts, ps),
 		Everything: readBool(m, "everything", ps),
 		DryRun:     readBool(m, "dry_run", ps),
+	}
+	for i, u := range r.URLs {
+		if strings.HasSuffix(u, "*") {
+			ps.add(at("urls", i), fmt.Sprintf("%.100q ends in *, and a URL is no pattern: all URLs that begin so are purged by prefixes", u),
+				`a URL; one that does end in * in keys; "prefixes":["host/path"]`)
+		}
 	}
 	switch mode, ok := readString(m, "mode", hintMode, ps); {
 	case !ok || mode == "hard":

@@ -131,7 +131,7 @@ func (p *Purger) sweep(ctx context.Context, s sweep) {
 		if err != nil {
 			if ctx.Err() == nil {
 				p.counts.sweepErrors.Inc()
-				p.log.Error("sweep failed; memory comes back by expiry", "seq", s.ev.Seq, "id", s.ev.ID, "err", err)
+				p.log.Error("sweep failed; memory comes back by expiry", "seq", s.ev.Seq, "id", s.ev.ID, "error", err)
 				p.journal.note(s.rec, "the sweep failed, entries stays an estimate: "+err.Error())
 			}
 			flush()

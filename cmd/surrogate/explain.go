@@ -16,13 +16,14 @@ import (
 // It is there for whoever has purged and is still shown the old page.
 type explanation struct {
 	URL     string    `json:"url"` // as it was asked for
-	Key     store.Key `json:"key"` // what it is stored under; where no scheme was asked for, https is shown
+	Key     store.Key `json:"key"` // what it is stored under, or would be
 	Site    string    `json:"site"`
 	Verdict string    `json:"verdict"`              // the answer in a sentence
 	Entries []cached  `json:"entries"`              // what is stored, one for each pick
 	Falls   []name    `json:"falls_with"`           // every name whose purge takes it
 	Takes   []string  `json:"takes_along"`          // what was made from it, and falls when it falls
-	Last    *touch    `json:"last_purge,omitempty"` // the last that took it or made it stale
+	Last    *touch    `json:"last_purge,omitempty"` // the last that covers it
+	Unkept  *unkept   `json:"not_kept,omitempty"`   // its last answer, if that was not stored
 	Cut     bool      `json:"incomplete,omitempty"` // there is more than is listed
 	Served  bool      `json:"served"`               // whether any site is
 }
@@ -45,10 +46,18 @@ type cached struct {
 // A name that takes a URL with it, by way of the pages it was made from.
 type name struct {
 	Name string   `json:"name"`
+	Says string   `json:"says,omitempty"` // what it is in words, where it is neither tag, URL nor host
 	Via  []string `json:"via,omitempty"`
 }
 
-// A touch is a purge that took a URL or made it stale.
+// An unkept is an answer that was not stored.
+type unkept struct {
+	At  time.Time `json:"at"`
+	Ago float64   `json:"ago_s"`
+	Why string    `json:"why"`
+}
+
+// A touch is a purge that covers a URL.
 type touch struct {
 	Seq   store.Seq `json:"seq"`
 	ID    string    `json:"id,omitempty"`
@@ -58,6 +67,7 @@ type touch struct {
 	By    string    `json:"by,omitempty"`
 	Why   string    `json:"why,omitempty"`
 	Name  string    `json:"name,omitempty"` // the one of its names that fell
+	Took  bool      `json:"took"`           // it found the URL stored, and took it
 }
 
 func (n *node) serveExplain(w http.ResponseWriter, r *http.Request) {
@@ -95,7 +105,11 @@ func (n *node) explain(ctx context.Context, asked string) (*explanation, error) 
 		return nil, err
 	}
 	x.Cut = !whole
+	if len(entries) > 0 && !slices.ContainsFunc(entries, func(e store.Entry) bool { return e.Key == x.Key }) {
+		x.Key = entries[0].Key
+	}
 	now := time.Now()
+	x.Unkept = n.unkeptAt(x.Key, now)
 	carried := map[store.Name]bool{store.AllName: true, store.HostName(x.Key.Host()): true, store.URLName(x.Key): true}
 	for i := range entries {
 		x.Entries = append(x.Entries, n.cachedOf(&entries[i], now))
@@ -196,7 +210,7 @@ func (n *node) fallsWith(ctx context.Context, x *explanation, entries []store.En
 				if _, isHost := nm.Host(); isHost && queue[0].via != nil {
 					continue // of another host only where the whole path is: said by the URL
 				}
-				x.Falls = append(x.Falls, name{nm.String(), queue[0].via})
+				x.Falls = append(x.Falls, name{nm.String(), inWords(nm), queue[0].via})
 				if _, isURL := nm.URL(); !isURL || nm == self {
 					continue
 				}
@@ -266,6 +280,7 @@ func (n *node) lastTouch(ctx context.Context, key store.Key, entries []store.Ent
 			}
 			if nm, ok := touched(&ev, key, carried); ok || ev.Seq == swept {
 				last = touchOf(&ev, nm)
+				last.Took = ev.Seq == swept
 			}
 			if ev.Seq >= held.Seq {
 				break
@@ -308,8 +323,12 @@ func (x *explanation) judge(entries []store.Entry) string {
 	switch {
 	case !x.Served:
 		return "not served: no site has this host"
+	case len(x.Entries) == 0 && x.Unkept != nil && (x.Last == nil || !x.Last.Took || x.Unkept.At.After(x.Last.At)):
+		return fmt.Sprintf("not in the cache: its last answer, %s ago, was not stored: %s", seconds(int64(x.Unkept.Ago)), x.Unkept.Why)
+	case len(x.Entries) == 0 && x.Last != nil && x.Last.Took:
+		return "not in the cache: " + last + " took it, and it has not been stored since"
 	case len(x.Entries) == 0 && x.Last != nil:
-		return "not in the cache: " + last + " was the last that covers it, and it has not been stored since"
+		return "not in the cache; " + last + " is the last that covers it, but is not known to have taken it"
 	case len(x.Entries) == 0:
 		return "not in the cache: it was not asked for, could not be stored, or is gone by age or for want of room; Cache-Status of an answer says which of its responses are stored, and why not"
 	case slices.ContainsFunc(x.Entries, func(c cached) bool { return c.State == "soft-purged" }):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/url"
@@ -47,7 +48,11 @@ func (x *explanation) print(w io.Writer) {
 		line("site", "%s", x.Site)
 	}
 	for _, e := range x.Entries {
-		line("entry", "%d, %s, age %s, ttl %s, %s, fetched after purge %d", e.Status, e.State, seconds(e.Age), seconds(e.TTL), size(e.Bytes), e.After)
+		since := "before any purge"
+		if e.After > 0 {
+			since = fmt.Sprintf("after purge %d", e.After)
+		}
+		line("entry", "%d, %s, age %s, ttl %s, %s, fetched %s", e.Status, e.State, seconds(e.Age), seconds(e.TTL), size(e.Bytes), since)
 		if e.Vary != "" {
 			line("  varies by", "%s: %s", e.Vary, strings.ReplaceAll(e.Pick, "\n", "; "))
 		}
@@ -63,10 +68,13 @@ func (x *explanation) print(w io.Writer) {
 		if len(f.Via) > 0 {
 			via = "   because of " + strings.Join(f.Via, ", of ")
 		}
-		line(what, "%s%s", f.Name, via)
+		line(what, "%s%s", cmp.Or(f.Says, f.Name), via)
 	}
 	if len(x.Takes) > 0 {
 		line("takes along", "%s", some(x.Takes, 0))
+	}
+	if u := x.Unkept; u != nil {
+		line("not stored", "%s, its answer of %s ago", u.Why, seconds(int64(u.Ago)))
 	}
 	if t := x.Last; t != nil {
 		line("last purge", "%d, %s, %s, of %s", t.Seq, t.At.Format(time.RFC3339), t.Mode, some(t.Asked, 0))

@@ -35,6 +35,8 @@ func TestMistakes(t *testing.T) {
 		{"--origin http://127.0.0.1:3000 --admin 0.0.0.0:0", 1, "set admin_token"},
 		{"--config nowhere.toml", 1, "nowhere.toml"},
 		{"purge", 2, "purge what?"},
+		{"purge http://a.example/b", 2, `"http://a.example/b" looks like a URL: surrogate purge --url http://a.example/b;`},
+		{"purge /books/1", 2, `surrogate purge --url http://HOST/books/1; --tag=/books/1 insists`},
 		{"purge --sfot x", 2, "did you mean --soft?"},
 		{"explain", 2, "takes one URL"},
 		{"check", 2, "check what?"},

@@ -33,11 +33,11 @@ func purgeCommand(p *program, args []string) error {
 	list := func(name, usage string, to *[]string) {
 		fs.Func(name, usage, func(s string) error { *to = append(*to, s); return nil })
 	}
-	list("tag", "a `tag` or dep; tags may also stand without --tag", &r.Tags)
-	list("url", "a `URL` with its host, whatever the picks", &r.URLs)
-	list("prefix", "all URLs that begin with `host/path`", &r.Prefixes)
-	list("host", "all of a `host`", &r.Hosts)
-	list("key", "a `key` as receipts and lists show it", &r.Keys)
+	list("tag", "a `tag` or dep; may also stand without --tag, unless it looks like a URL", &r.Tags)
+	list("url", "a `URL` with its host and port, as clients write it; all its variants, both schemes", &r.URLs)
+	list("prefix", "all URLs that begin with `host/path`, the port included", &r.Prefixes)
+	list("host", "all of a `host`, the port included where clients write one", &r.Hosts)
+	list("key", "a `key` as receipts and lists show it; both schemes", &r.Keys)
 	fs.BoolVar(&r.Everything, "everything", false, "all there is")
 	soft := fs.Bool("soft", false, "make stale instead of killing")
 	fs.BoolVar(&r.DryRun, "dry-run", false, "tell what would fall, change nothing")
@@ -48,6 +48,14 @@ func purgeCommand(p *program, args []string) error {
 	rest, err := p.parse(fs, args)
 	if err != nil {
 		return err
+	}
+	for _, tag := range rest {
+		if strings.Contains(tag, "://") {
+			return wrongUsage("%q looks like a URL: surrogate purge --url %s; --tag=%s insists on the tag", tag, tag, tag)
+		}
+		if strings.HasPrefix(tag, "/") {
+			return wrongUsage("%q looks like a URL, which needs its host: surrogate purge --url http://HOST%s; --tag=%s insists on the tag", tag, tag, tag)
+		}
 	}
 	r.Tags = append(r.Tags, rest...)
 	if *soft {

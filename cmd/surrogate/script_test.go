@@ -77,6 +77,11 @@ func TestServeAndPurge(t *testing.T) {
 		t.Error("everything: still a hit")
 	}
 
+	if code, out, errs := said(t, "purge", "--admin", p.admin, "--tag", "/books/1", "--url", "item"); code != 0 ||
+		!strings.Contains(out, "note      nothing stored carries any of them; ") {
+		t.Errorf("a purge of nothing: %d\n%s%s", code, out, errs)
+	}
+
 	// A purge that cannot be understood changes nothing and says why.
 	code, _, errs := said(t, "purge", "--admin", p.admin, "--url", "not a url")
 	if code != 1 || !strings.Contains(errs, "Nothing was done") {

@@ -98,7 +98,7 @@ func (n *node) untilStopped(f *front, signals <-chan os.Signal, load func() (*co
 				n.reload(load)
 				continue
 			}
-			n.log.Info("stopping: finishing the requests in progress", "signal", s, "within", n.settings.Load().Limits.Drain)
+			n.log.Info("stopping: finishing the requests in progress", "signal", nameOf(s), "within_s", time.Duration(n.settings.Load().Limits.Drain).Seconds())
 			n.finish(f, signals)
 			return nil
 		case err := <-n.refused:
@@ -109,6 +109,17 @@ func (n *node) untilStopped(f *front, signals <-chan os.Signal, load func() (*co
 			return err
 		}
 	}
+}
+
+// nameOf is a signal's name as operators write it.
+func nameOf(s os.Signal) string {
+	switch s {
+	case syscall.SIGINT:
+		return "SIGINT"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	}
+	return s.String()
 }
 
 // finish drains and closes.
