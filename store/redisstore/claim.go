@@ -19,9 +19,10 @@ import (
 var releaseScript = joinScript("", "release")
 
 const (
-	maxWaits   = 10_000                 // claims of others that this node waits for
-	pollClaims = 100 * time.Millisecond // how often it looks whether they are gone
-	pollBatch  = 256                    // how many at once
+	maxWaits    = 10_000                 // claims of others that this node waits for
+	pollClaims  = 100 * time.Millisecond // how often it looks whether they are gone
+	pollBatch   = 256                    // how many at once
+	pollsInVain = 5                      // after so many without an answer nobody waits any more
 )
 
 // claims are the claims of other nodes that somebody here waits for.
@@ -134,6 +135,7 @@ func (s *Store) listen(ctx context.Context) {
 	said := sub.Channel(redis.WithChannelSize(1024))
 	tick := time.NewTicker(pollClaims)
 	defer tick.Stop()
+	vain := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -148,16 +150,20 @@ func (s *Store) listen(ctx context.Context) {
 				s.claims.wake(m.Payload)
 			}
 		case <-tick.C:
-			s.pollClaims(ctx)
+			vain = s.pollClaims(ctx, vain)
 		}
 	}
 }
 
-// pollClaims wakes those whose claim has run out, or was released unheard.
-func (s *Store) pollClaims(ctx context.Context) {
+// pollClaims wakes those whose claim has run out, or was released unheard. It is
+// told how often it has asked in vain lately, and tells. Without Redis nobody
+// learns what has become of a claim, and reads fail open: whoever waits fetches
+// for himself. Not at the first failure, because a thousand clients at once make
+// Redis late, and they are whom claims are for.
+func (s *Store) pollClaims(ctx context.Context, vain int) int {
 	keys := s.claims.some()
 	if len(keys) == 0 {
-		return
+		return 0
 	}
 	gone := make([]*redis.IntCmd, len(keys))
 	err := s.guard(ctx, "claims", func(ctx context.Context) error {
@@ -169,11 +175,13 @@ func (s *Store) pollClaims(ctx context.Context) {
 		})
 		return err
 	})
+	if vain++; err == nil {
+		vain = 0
+	}
 	for i, k := range keys {
-		// Without Redis nobody can tell what has become of a claim, and reads fail
-		// open: whoever waits fetches for himself.
-		if err != nil || gone[i].Val() == 0 {
+		if err == nil && gone[i].Val() == 0 || vain >= pollsInVain {
 			s.claims.wake(k)
 		}
 	}
+	return vain
 }
