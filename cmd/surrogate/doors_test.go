@@ -29,6 +29,7 @@ var doors = map[string][]string{
 
 	"surrogate/store/redisstore/redistest": {},
 	"surrogate/judge":                      {},
+	"surrogate/judge/fleet":                {},
 }
 
 // testDoors are those that tests have besides.
@@ -37,6 +38,7 @@ var testDoors = map[string][]string{
 	"surrogate/purge":         {"purge", "store/memstore", "store/storetest"},
 	"surrogate/store":         {"store"},
 	"surrogate/cmd/surrogate": {"store/redisstore/redistest"},
+	"surrogate/judge/fleet":   {"store/redisstore/redistest"},
 
 	"surrogate/store/fences":               {"store/fences"},
 	"surrogate/store/redisstore":           {"store/redisstore", "store/redisstore/redistest", "store/storetest"},
