@@ -24,6 +24,9 @@ const manualHead = `# surrogate: every key, at its default.
 # set it. Unknown keys and bad values are refused, all of them at once. Check
 # with: surrogate check proxy.toml
 #
+# As it is it has no site, and so nothing to serve: remove the "#" of [[site]] and
+# origins at the end, or give --origin http://127.0.0.1:3000 to serve or check.
+#
 # Any key but those of a [[site]] may be set by a variable of the environment,
 # SURROGATE_LISTEN or SURROGATE_CACHE_MEMORY, which wins over this file, and by a
 # flag, --set cache.memory=1GiB, which wins over both.

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	_ "embed" // metrics.txt
+	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +19,8 @@ import (
 // described in their packages; these are the store's:
 //
 //	surrogate_store_entries            entries held, purged ones included until they are swept
-//	surrogate_store_bytes              memory they cost
-//	surrogate_store_capacity_bytes     the most that may become
+//	surrogate_store_bytes              memory that entries cost
+//	surrogate_store_capacity_bytes     the most memory that entries may cost
 //	surrogate_store_names              names with members or fences
 //	surrogate_store_fences             fences standing
 //	surrogate_store_edges              dependency edges
@@ -96,8 +100,46 @@ func (c *counted) store(s store.Store) {
 
 // write writes all of them as Prometheus reads them.
 func (c *counted) write(w io.Writer) {
-	c.requests.WritePrometheus(w)
-	c.purges.WritePrometheus(w)
-	c.held.WritePrometheus(w)
-	metrics.WriteProcessMetrics(w)
+	metrics.ExposeMetadata(true)
+	var b bytes.Buffer
+	c.requests.WritePrometheus(&b)
+	c.purges.WritePrometheus(&b)
+	c.held.WritePrometheus(&b)
+	metrics.WriteProcessMetrics(&b)
+	for line := range bytes.Lines(b.Bytes()) {
+		w.Write(described(line))
+	}
+}
+
+// metricsHelp is what the heads of the three metrics.go say, a metric in each
+// line: name, tab, sentence. A test writes it with -update.
+//
+//go:embed metrics.txt
+var metricsHelp string
+
+// help are those sentences by name.
+var help = sync.OnceValue(func() map[string]string {
+	m := make(map[string]string)
+	for line := range strings.Lines(metricsHelp) {
+		name, sentence, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		m[name] = sentence
+	}
+	return m
+})
+
+// described puts the sentence into a HELP line, and the type into the TYPE line
+// of a counter that is read when it is asked for, which the library takes for a
+// gauge.
+func described(line []byte) []byte {
+	if name, ok := bytes.CutPrefix(line, []byte("# HELP ")); ok {
+		name = bytes.TrimSpace(name)
+		if sentence := help()[string(name)]; sentence != "" {
+			return fmt.Appendf(nil, "# HELP %s %s\n", name, sentence)
+		}
+		return nil // of go_ and process_: the name says it
+	}
+	if rest, ok := bytes.CutSuffix(line, []byte("_total gauge\n")); ok {
+		return fmt.Appendf(nil, "%s_total counter\n", rest)
+	}
+	return line
 }

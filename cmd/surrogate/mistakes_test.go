@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,8 +78,23 @@ func TestCheck(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(out, "ok: 2 sites (a.example, b)") {
 		t.Errorf("exit %d: %s", code, out)
 	}
-	if code, out, errs := said(t, "check", "../../proxy.toml"); code == 0 { // it has no site, on purpose
-		t.Errorf("%s%s", out, errs)
+	manual, err := filepath.Abs("../../proxy.toml") // it has no site, on purpose, and says what to do
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := said(t, "check", manual); code != 1 || !strings.Contains(out, "there is no site") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	if code, out, errs := said(t, "check", "--origin", "http://127.0.0.1:3000", manual); code != 0 {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.NewReplacer("#[[site]]", "[[site]]", "#origins", "origins").Replace(string(text)))
+	if code, out, errs := said(t, "check", writeFile(t, "", string(text))); code != 0 {
+		t.Errorf("%d %s%s", code, out, errs)
 	}
 }
 
