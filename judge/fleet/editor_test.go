@@ -94,7 +94,7 @@ func (f *fleet) choose(r *rand.Rand) ask {
 		a.header.Set("Surrogate-Purge", "soft")
 	}
 	if a.text = fmt.Sprintf("%s purge of %s %v", mode, member, value); !method {
-		a.json = map[string]any{member: value, "mode": mode, "wait": []string{"50ms", "300ms", "2s"}[r.IntN(3)]}
+		a.json = map[string]any{member: value, "mode": mode, "wait": []string{"50ms", "300ms", "1500ms"}[r.IntN(3)]}
 	}
 	return a
 }

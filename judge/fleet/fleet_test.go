@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -17,10 +18,13 @@ type fleet struct {
 	seed  uint64
 	began time.Time
 	pages []*page
+	at    sync.Map // *page by host and path: what the origin answers for
 	nodes []*node
 	redis *keeper
-	diary diary
-	tally tally
+	// linked puts links between the nodes and Redis.
+	linked bool
+	diary  diary
+	tally  tally
 
 	strikesMu sync.Mutex // guards strikes
 	strikes   []*strike  // the faults under way
@@ -32,42 +36,53 @@ type fleet struct {
 	violations int
 	tellAtMost int // violations told in full
 	errors     int
-	waited     int // reads that took long
+	waited     int          // reads that took long
 	complain   func(string) // fails the test, unless it is meant to fail
 }
 
-// newFleet starts a fleet and waits until a purge is confirmed.
+// newFleet starts a fleet in front of random pages, and waits until a purge is
+// confirmed.
 func newFleet(t testing.TB, seed uint64, args ...string) *fleet {
 	t.Helper()
-	needRedis(t)
+	f := &fleet{t: t, seed: seed, pages: newPages(rand.New(rand.NewPCG(seed, 0)))}
+	f.serve(f.pages...)
+	f.linked = true
+	f.start(f.origin, args...)
+	return f
+}
+
+// start starts a fleet's processes. Each node has an address of its own for the
+// origin, which can so tell who asks.
+func (f *fleet) start(origin func(node string) http.Handler, args ...string) {
+	f.t.Helper()
+	needRedis(f.t)
 	path, err := program()
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	slow, err := raced()
+	first, err := raced()
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	f := &fleet{t: t, seed: seed, began: time.Now(), tellAtMost: 2, pages: newPages(rand.New(rand.NewPCG(seed, 0)))}
-	f.complain = func(s string) { t.Error(s) }
-	f.redis = newKeeper(t)
-	for i := range 3 {
+	f.began, f.tellAtMost = time.Now(), 2
+	f.complain = func(s string) { f.t.Error(s) }
+	f.redis = newKeeper(f.t)
+	for i, path := range []string{first, path, path} {
 		name := fmt.Sprintf("n%d", i)
-		// Each node has an address of its own for the origin, which can so tell who asks.
-		origin := httptest.NewServer(f.origin(name))
-		t.Cleanup(origin.Close)
-		k := newLink(t, f.redis.addr())
-		f.redis.links = append(f.redis.links, k)
-		if i == 0 {
-			f.nodes = append(f.nodes, newNode(t, name, slow, origin.URL, k, args...))
-			continue
+		o := httptest.NewServer(origin(name))
+		f.t.Cleanup(o.Close)
+		var k *link
+		at := f.redis.addr()
+		if f.linked {
+			k = newLink(f.t, at)
+			at = k.addr
+			f.redis.links = append(f.redis.links, k)
 		}
-		f.nodes = append(f.nodes, newNode(t, name, path, origin.URL, k, args...))
+		f.nodes = append(f.nodes, newNode(f.t, name, path, o.URL, at, k, args...))
 	}
 	if err := f.calm(); err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	return f
 }
 
 // calm waits until all nodes hear and a purge is confirmed by all of them. A

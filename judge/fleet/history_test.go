@@ -77,8 +77,8 @@ func (f *fleet) violated(p *page, e event, format string, args ...any) {
 	f.complain(b.String())
 }
 
-// lines bounds what is told of a history.
-const lines = 400
+// mostTold bounds what is told of a history.
+const mostTold = 400
 
 // tell returns the history of a page up to an event, from a second before the
 // purge that the event ought to have known of.
@@ -109,7 +109,7 @@ func (f *fleet) tell(p *page, last event) []entry {
 	f.diary.mu.Unlock()
 	out = slices.DeleteFunc(out, func(l entry) bool { return l.at < from || l.at > last.at+last.took+time.Second })
 	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
-	if over := len(out) - lines; over > 0 {
+	if over := len(out) - mostTold; over > 0 {
 		out = append([]entry{{from, fmt.Sprintf("… %d lines left out", over)}}, out[over:]...)
 	}
 	return out

@@ -23,7 +23,7 @@ type node struct {
 	t             testing.TB
 	name          string
 	public, admin string // host:port
-	link          *link  // its way to Redis
+	link          *link  // its way to Redis; nil if it has no obstacles
 	args          []string
 	out           *tail
 	client        *http.Client // patient: a stopped node answers when it goes on
@@ -39,13 +39,14 @@ type node struct {
 // patient is longer than any fault takes.
 const patient = 20 * time.Second
 
-// newNode starts a node that asks an origin and finds Redis at the end of k.
-func newNode(t testing.TB, name, path, origin string, k *link, more ...string) *node {
+// newNode starts a node that asks an origin and finds Redis at an address, that
+// of k if there is a link.
+func newNode(t testing.TB, name, path, origin, redis string, k *link, more ...string) *node {
 	t.Helper()
 	n := &node{t: t, name: name, public: freeAddr(t), admin: freeAddr(t), link: k, out: &tail{},
-		client: clientFor(patient), hasty: clientFor(5 * time.Second)}
+		client: clientFor(patient), hasty: clientFor(3 * time.Second)}
 	n.args = append([]string{path, "serve", "--origin", origin, "--listen", n.public, "--admin", n.admin,
-		"--redis", "redis://" + k.addr, "--set", "fleet.node=" + name, "--set", "fleet.max_deaf=" + lease.String(),
+		"--redis", "redis://" + redis, "--set", "fleet.node=" + name, "--set", "fleet.max_deaf=" + lease.String(),
 		"--set", "log.access=false", "--set", "cache.memory=64MiB", "--set", "limits.drain=5s",
 		// What a node that is killed was fetching for the fleet the others wait for,
 		// for half of this: readers are to go on reading.
@@ -60,7 +61,7 @@ func newNode(t testing.TB, name, path, origin string, k *link, more ...string) *
 func clientFor(timeout time.Duration) *http.Client {
 	return &http.Client{
 		Timeout:   timeout,
-		Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
+		Transport: &http.Transport{MaxIdleConns: 2000, MaxIdleConnsPerHost: 400, DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},

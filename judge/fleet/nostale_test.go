@@ -20,7 +20,7 @@ import (
 //	   Await, so that a purge does not wait for the others
 func TestNoNodeShowsWhatWasPurged(t *testing.T) {
 	f := newFleet(t, *seed)
-	stop := f.load(4, 4)
+	stop := f.load(4, 8)
 	ctx, cancel := context.WithTimeout(t.Context(), *longRun)
 	defer cancel()
 	if *longRun > 0 {
@@ -97,7 +97,7 @@ func TestServingWhileDeafIsFound(t *testing.T) {
 		default:
 		}
 	}
-	stop := f.load(4, 4)
+	stop := f.load(4, 8)
 	f.nodes[1].link.set(weather{cut: true})
 	select {
 	case what := <-noticed:

@@ -126,19 +126,23 @@ func versionOf(etag, variant string) (int64, error) {
 	return strconv.ParseInt(s, 10, 64)
 }
 
+// serve lets the origin answer for pages.
+func (f *fleet) serve(pages ...*page) {
+	for _, p := range pages {
+		f.at.Store(p.host+p.path, p)
+	}
+}
+
 // origin answers for all pages with the version that a page has when it is
 // asked, after a pause: an answer that is on its way while an editor purges.
 func (f *fleet) origin(node string) http.Handler {
-	at := make(map[string]*page)
-	for _, p := range f.pages {
-		at[p.host+p.path] = p
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := at[r.Host+r.URL.Path]
-		if p == nil {
+		at, ok := f.at.Load(r.Host + r.URL.Path)
+		if !ok {
 			http.NotFound(w, r)
 			return
 		}
+		p := at.(*page)
 		version := p.version.Load()
 		variant := ""
 		h := w.Header()
