@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -111,8 +113,8 @@ func statusOf(r Receipt) int {
 }
 
 func (p *Purger) servePurges(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
 	var ps problems
+	q := readQuery(r, &ps, "limit", "before", "via")
 	limit := readLimit(q, &ps)
 	var before uint64
 	if s := q.Get("before"); s != "" {
@@ -128,7 +130,7 @@ func (p *Purger) servePurges(w http.ResponseWriter, r *http.Request) {
 		ps.add("via", "no such door", "api, public, event, traffic, node")
 	}
 	if err := ps.err(); err != nil {
-		writeError(w, err)
+		writeRefusal(w, err)
 		return
 	}
 	page := struct {
@@ -158,6 +160,21 @@ const (
 	defaultLimit = 100
 	maxLimit     = 1000
 )
+
+// readQuery returns the parameters of a question. What is not known is a
+// problem: it would be answered as if it had not been asked.
+func readQuery(r *http.Request, ps *problems, known ...string) url.Values {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		ps.add("", err.Error(), "percent-encoded parameters")
+	}
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(known, name) {
+			ps.add(excerpt(name), "no such parameter", strings.Join(known, ", "))
+		}
+	}
+	return q
+}
 
 func readLimit(q url.Values, ps *problems) int {
 	s := q.Get("limit")

@@ -154,7 +154,7 @@ func TestErrorsOfAPurgeHaveTheirStatus(t *testing.T) {
 		t.Errorf("over the bound: %d %s", w.Code, w.Body)
 	}
 	a.do("POST", "/v1/purge", `{"tags":["a"],"id":"x"}`, nil)
-	if w := a.do("POST", "/v1/purge", `{"tags":["b"],"id":"x"}`, nil); w.Code != 409 {
+	if w := a.do("POST", "/v1/purge", `{"tags":["b"],"id":"x"}`, nil); w.Code != 409 || !strings.Contains(w.Body.String(), "number 1, hard, of a, at 2") {
 		t.Errorf("id used: %d %s", w.Code, w.Body)
 	}
 	a = newAdmin(t, purge.New(purge.Options{Store: broken{s}}))
@@ -239,6 +239,10 @@ func TestWhatCarriesANameIsListed(t *testing.T) {
 		"/v1/tags/none":                       "",
 		"/v1/deps/http://shop/1":              "http://shop/3",
 		"/v1/deps/https%3A%2F%2Fshop%2F1":     "http://shop/3",
+		"/v1/deps/url%20shop/1":               "http://shop/3",
+		"/v1/tags/url%20shop/1":               "http://shop/1 http://shop/3",
+		"/v1/tags/host%20OTHER":               "http://other/4",
+		"/v1/tags/prefix%20shop/":             "http://shop/1 http://shop/2 http://shop/3",
 		"/v1/deps//1":                         "http://shop/3",
 		"/v1/deps//../x":                      "http://other/4",
 		"/v1/objects":                         "http://other/4 http://shop/1 http://shop/2 http://shop/3",
@@ -281,6 +285,15 @@ func TestWhatCarriesANameIsListed(t *testing.T) {
 	}
 	if seen != 4 {
 		t.Errorf("%d objects in pages of one", seen)
+	}
+	for target, says := range map[string]string{
+		"/v1/objects?hots=shop": "host, url, limit, cursor", "/v1/tags/a?lmit=1": "limit, cursor", "/v1/deps/a?host=shop": "limit, cursor",
+		"/v1/purges?befor=1": "limit, before, via",
+	} {
+		w := a.do("GET", target, "", nil)
+		if w.Code != 400 || !strings.Contains(w.Body.String(), `"detail":"no such parameter","accepted":"`+says+`"`) || strings.Contains(w.Body.String(), "Nothing was") {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
 	}
 	for _, target := range []string{"/v1/tags/", "/v1/tags/a%20b", "/v1/tags/%ff", "/v1/deps/http://", "/v1/objects?url=/x", "/v1/objects?limit=9999"} {
 		if w := a.do("GET", target, "", nil); w.Code != 400 {

@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -67,13 +68,14 @@ type page struct {
 	Cursor  string   `json:"cursor,omitempty"` // for the next page
 }
 
-// list answers with a page of what carries name and passes keep.
-func (p *Purger) list(w http.ResponseWriter, r *http.Request, name store.Name, out page, keep func(*store.Entry) bool) {
-	q := r.URL.Query()
+// list answers with a page of what carries name and passes keep. Its route has
+// the known parameters besides those of a page.
+func (p *Purger) list(w http.ResponseWriter, r *http.Request, name store.Name, out page, keep func(*store.Entry) bool, known ...string) {
 	var ps problems
+	q := readQuery(r, &ps, append(known, "limit", "cursor")...)
 	limit := readLimit(q, &ps)
 	if err := ps.err(); err != nil {
-		writeError(w, err)
+		writeRefusal(w, err)
 		return
 	}
 	count, err := p.count(r.Context(), name)
@@ -102,25 +104,45 @@ func (p *Purger) list(w http.ResponseWriter, r *http.Request, name store.Name, o
 func everyEntry(*store.Entry) bool { return true }
 
 func (p *Purger) serveTag(w http.ResponseWriter, r *http.Request, tag string) {
-	if err := store.CheckTag(tag); err != nil {
+	name, err := p.nameOf(tag)
+	if err != nil {
 		writeProblem(w, http.StatusBadRequest, err.Error(), nil)
 		return
 	}
-	p.list(w, r, store.Name(tag), page{}, everyEntry)
+	p.list(w, r, name, page{}, everyEntry)
 }
 
-// serveDeps lists what was made from a tag or an absolute URL, and the names
+// nameOf is the name that s is, a tag or what receipts print for another:
+// "url host/path". No tag has a space.
+func (p *Purger) nameOf(s string) (store.Name, error) {
+	var names []store.Name
+	var err error
+	switch word, rest, _ := strings.Cut(s, " "); {
+	case rest == "":
+		return store.Name(s), store.CheckTag(s)
+	case word == "url" || word == "key":
+		names, err = p.urlNames(rest)
+	case word == "host":
+		names, err = hostNames(rest)
+	case word == "prefix":
+		names, err = prefixNames(rest)
+	default:
+		err = fmt.Errorf("%w: %.100q; of other names there are url, host and prefix", store.ErrBadTag, s)
+	}
+	if err != nil {
+		return "", err
+	}
+	return names[0], nil
+}
+
+// serveDeps lists what was made from a tag, an absolute URL or "url host/path", and the names
 // that would fall with it.
 func (p *Purger) serveDeps(w http.ResponseWriter, r *http.Request, s string) {
-	name := store.Name(s)
 	if strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") {
-		names, err := p.urlNames(s)
-		if err != nil {
-			writeProblem(w, http.StatusBadRequest, err.Error(), nil)
-			return
-		}
-		name = names[0]
-	} else if err := store.CheckTag(s); err != nil {
+		s = "url " + s
+	}
+	name, err := p.nameOf(s)
+	if err != nil {
 		writeProblem(w, http.StatusBadRequest, err.Error(), nil)
 		return
 	}
@@ -158,5 +180,5 @@ func (p *Purger) serveObjects(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusBadRequest, err.Error(), nil)
 		return
 	}
-	p.list(w, r, names[0], page{}, everyEntry)
+	p.list(w, r, names[0], page{}, everyEntry, "host", "url")
 }

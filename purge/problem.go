@@ -119,6 +119,15 @@ func writeError(w http.ResponseWriter, err error) {
 	writeProblem(w, status, detail, nil)
 }
 
+// writeRefusal answers a question that could not be understood.
+func writeRefusal(w http.ResponseWriter, err error) {
+	if re, ok := errors.AsType[*RequestError](err); ok {
+		writeProblem(w, http.StatusBadRequest, "This cannot be answered, because of what is listed in errors.", re.Problems)
+		return
+	}
+	writeProblem(w, http.StatusBadRequest, err.Error(), nil)
+}
+
 // failure returns the status and the sentence for an error of a purge.
 func failure(err error) (status int, detail string) {
 	if _, ok := errors.AsType[*RequestError](err); ok {

@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -126,9 +127,11 @@ func newJournal(keep int) *journal {
 func (j *journal) begin(ctx context.Context, id string, print [32]byte, anyContent bool) (*record, *Receipt, error) {
 	for {
 		j.mu.Lock()
-		first := j.byID[id]
-		if first == nil {
-			first = j.awaiting[id]
+		first, earlier := j.byID[id], Receipt{}
+		if first != nil {
+			earlier = first.receipt
+		} else {
+			first = j.awaiting[id] // whose receipt is being written
 		}
 		if first == nil {
 			rec := newRecord(print)
@@ -138,7 +141,7 @@ func (j *journal) begin(ctx context.Context, id string, print [32]byte, anyConte
 		}
 		j.mu.Unlock()
 		if !anyContent && first.print != print {
-			return nil, nil, ErrConflict
+			return nil, nil, conflict(&earlier)
 		}
 		select {
 		case <-first.done:
@@ -152,6 +155,18 @@ func (j *journal) begin(ctx context.Context, id string, print [32]byte, anyConte
 			return nil, &r, nil
 		}
 	}
+}
+
+// conflict is an ErrConflict that names the purge that had the id.
+func conflict(r *Receipt) error {
+	if r.Seq == 0 {
+		return fmt.Errorf("%w, and is under way", ErrConflict)
+	}
+	asked := strings.Join(capped(r.Asked), ", ")
+	if more := len(r.Asked) + r.AskedMore - len(capped(r.Asked)); more > 0 {
+		asked += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Errorf("%w: number %d, %s, of %s, at %s", ErrConflict, r.Seq, r.Mode, asked, r.At.Format(time.RFC3339))
 }
 
 // end gives up or completes what begin claimed.
