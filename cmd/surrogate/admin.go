@@ -3,8 +3,11 @@ package main
 import (
 	"embed"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -22,8 +25,8 @@ func (n *node) adminAPI(token string) http.Handler {
 	guarded := func(path string, h http.HandlerFunc) {
 		r.Path(path).Handler(purge.Guard(token, readOnly(h)))
 	}
-	guarded("/v1/stats", n.serveStats)
-	guarded("/v1/explain", n.serveExplain)
+	guarded("/v1/stats", takes(n.serveStats))
+	guarded("/v1/explain", takes(n.serveExplain, "url"))
 	guarded("/metrics", n.serveMetrics)
 	r.Path("/healthz").Handler(readOnly(func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") }))
 	r.Path("/readyz").Handler(readOnly(n.serveReady))
@@ -48,6 +51,20 @@ func readOnly(next http.HandlerFunc) http.HandlerFunc {
 			w.Header().Set("Allow", "GET, HEAD")
 			problem(w, http.StatusMethodNotAllowed, "This route answers GET and HEAD.")
 			return
+		}
+		next(w, r)
+	}
+}
+
+// takes refuses parameters that are not known.
+func takes(next http.HandlerFunc, known ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for name := range r.URL.Query() {
+			if !slices.Contains(known, name) {
+				problem(w, http.StatusBadRequest, strings.TrimSuffix(fmt.Sprintf(
+					"This route has no parameter %.100q; there are: %s", name, strings.Join(known, ", ")), "; there are: "))
+				return
+			}
 		}
 		next(w, r)
 	}

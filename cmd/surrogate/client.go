@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -83,13 +84,18 @@ func (c *adminClient) do(method, route string, ask any) ([]byte, int, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("couldn't read the answer of the admin API: %w", err)
 	}
-	if resp.StatusCode >= 300 {
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch {
+	case mediaType == "application/problem+json":
 		return nil, resp.StatusCode, refusal(resp, body)
+	case mediaType != "application/json" || resp.StatusCode >= 300:
+		return nil, resp.StatusCode, fmt.Errorf("%s is not surrogate's admin API (it answered %s); --admin says where that is",
+			c.url(""), strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", mediaType)))
 	}
 	return body, resp.StatusCode, nil
 }
 
-// refusal is the error for an answer that is a failure.
+// refusal is the error for a problem document, in the words of the command line.
 func refusal(resp *http.Response, body []byte) error {
 	var doc struct {
 		Detail string
@@ -98,18 +104,41 @@ func refusal(resp *http.Response, body []byte) error {
 	if json.Unmarshal(body, &doc) != nil || doc.Detail == "" {
 		return fmt.Errorf("%s: %.300s", resp.Status, strings.TrimSpace(string(body)))
 	}
-	err := errors.New(doc.Detail)
-	if resp.StatusCode == http.StatusUnauthorized {
-		err = errors.New("the admin API needs its token: give --token or SURROGATE_ADMIN_TOKEN")
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized && resp.Request.Header.Get("Authorization") != "":
+		return errors.New("the admin API does not accept this token")
+	case resp.StatusCode == http.StatusUnauthorized:
+		return errors.New("the admin API needs its token: give --token or SURROGATE_ADMIN_TOKEN")
+	case len(doc.Errors) == 0:
+		return errors.New(doc.Detail)
+	}
+	var err error
+	if resp.Request.Method == http.MethodPost {
+		err = errors.New("nothing was done:")
 	}
 	for _, e := range doc.Errors {
-		line := strings.TrimPrefix(e.Pointer+": "+e.Detail, ": ")
-		if e.Accepted != "" {
-			line += " (accepted: " + e.Accepted + ")"
+		line := strings.TrimPrefix(flagOf(e.Pointer)+": "+e.Detail, ": ")
+		if accepted := strings.TrimPrefix(e.Accepted, "a list of "); accepted != "" {
+			line += " (accepted: " + accepted + ")"
 		}
 		err = errors.Join(err, errors.New(line))
 	}
 	return err
+}
+
+// flagOf is the flag that a JSON pointer into a purge stands for.
+func flagOf(pointer string) string {
+	member, isPointer := strings.CutPrefix(pointer, "#/")
+	if !isPointer {
+		return pointer
+	}
+	member, _, _ = strings.Cut(member, "/")
+	for plural, flag := range map[string]string{"tags": "tag", "keys": "key", "urls": "url", "prefixes": "prefix", "hosts": "host", "dry_run": "dry-run"} {
+		if member == plural {
+			member = flag
+		}
+	}
+	return "--" + member
 }
 
 func decode(body []byte, v any) error {

@@ -71,10 +71,15 @@ type touch struct {
 }
 
 func (n *node) serveExplain(w http.ResponseWriter, r *http.Request) {
-	x, err := n.explain(r.Context(), r.URL.Query().Get("url"))
+	url := r.URL.Query().Get("url")
+	if url == "" {
+		problem(w, http.StatusBadRequest, "Ask for ?url=https://host/path, percent-encoded.")
+		return
+	}
+	x, err := n.explain(r.Context(), url)
 	switch {
 	case errors.Is(err, store.ErrBadURL):
-		problem(w, http.StatusBadRequest, err.Error()+`; ask for ?url=https://host/path, percent-encoded`)
+		problem(w, http.StatusBadRequest, err.Error())
 	case err != nil:
 		problem(w, http.StatusServiceUnavailable, "The store failed: "+err.Error())
 	default:

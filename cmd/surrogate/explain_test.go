@@ -60,6 +60,11 @@ func TestExplainInWords(t *testing.T) {
 		return nil
 	})
 
+	for query, want := range map[string]string{"": "Ask for ?url=", "?ulr=a.example/": `no parameter \"ulr\"; there are: url`} {
+		if got := get(t, p.admin+"/v1/explain"+query); got.StatusCode != 400 || !strings.Contains(got.body, want) {
+			t.Errorf("%q: %s %s", query, got.Status, got.body)
+		}
+	}
 	many := p.proxy + "/many"
 	warm(t, many)
 	check(many, "every purge, because its tags were too many", "!catch-all")

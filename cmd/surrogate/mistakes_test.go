@@ -130,6 +130,9 @@ func TestAdminToken(t *testing.T) {
 	if code, _, errs := said(t, "stats", "--admin", p.admin); code != 1 || !strings.Contains(errs, "give --token") {
 		t.Errorf("stats without the token: %d %s", code, errs)
 	}
+	if code, _, errs := said(t, "stats", "--admin", p.admin, "--token", "tahini"); code != 1 || !strings.Contains(errs, "does not accept this token") {
+		t.Errorf("stats with another token: %d %s", code, errs)
+	}
 	if code, _, errs := said(t, "purge", "--admin", p.admin, "--token", "sesame", "x"); code != 0 {
 		t.Errorf("purge with the token: %d %s", code, errs)
 	}

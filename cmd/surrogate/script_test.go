@@ -84,8 +84,16 @@ func TestServeAndPurge(t *testing.T) {
 
 	// A purge that cannot be understood changes nothing and says why.
 	code, _, errs := said(t, "purge", "--admin", p.admin, "--url", "not a url")
-	if code != 1 || !strings.Contains(errs, "Nothing was done") {
+	if code != 1 || !strings.Contains(errs, "nothing was done:") || !strings.Contains(errs, "surrogate: --url: ") || strings.Contains(errs, "#/") {
 		t.Errorf("a bad URL: %d %s", code, errs)
+	}
+	code, _, errs = said(t, "explain", "--admin", p.admin, "not a url")
+	if code != 1 || strings.Contains(errs, "othing was done") || strings.Contains(errs, "?url=") {
+		t.Errorf("explain of a bad URL: %d %s", code, errs)
+	}
+	code, _, errs = said(t, "purge", "--admin", p.proxy, "x")
+	if want := p.proxy + " is not surrogate's admin API (it answered 200 text/plain); --admin says"; code != 1 || !strings.Contains(errs, want) {
+		t.Errorf("another port: %d %s", code, errs)
 	}
 	if code, _, errs := said(t, "purge", "--admin", "127.0.0.1:1", "x"); code != 1 || !strings.Contains(errs, "--admin says where") {
 		t.Errorf("nobody there: %d %s", code, errs)
