@@ -16,6 +16,9 @@ var (
 	// ErrPurged refuses a Put whose ticket is older than a fence on one of the
 	// entry's names: the response was fetched before a purge that covers it.
 	ErrPurged = errors.New("purged since the fetch began")
+	// ErrNewer is a Put of an entry that is older than what is stored under its
+	// key and pick: what is stored is newer, and nothing was changed.
+	ErrNewer = errors.New("what is stored is newer")
 	// ErrTooLarge refuses a Put of an entry that the store could never hold.
 	ErrTooLarge = errors.New("too large for the store")
 	// ErrEdges refuses a Put whose deps the dependency index has no room for.
@@ -42,9 +45,12 @@ type Store interface {
 	// Put stores e in place of the entry with the same key and pick. An entry
 	// whose Vary differs from what the key was known by takes the place of all
 	// of the key's entries. The store may keep e's strings and slices: nobody
-	// may write to them afterwards. It returns ErrPurged, ErrTooLarge or
+	// may write to them afterwards. It returns ErrPurged, ErrNewer, ErrTooLarge or
 	// ErrEdges when e was refused; a refused entry leaves what was stored
 	// before untouched. Its ErrPurged is a *PurgedError.
+	//
+	// The newer of two entries is the one with the higher Ticket, and of equal
+	// tickets the one whose Life.Born is later; of equals, the one that comes later.
 	Put(ctx context.Context, e *Entry) error
 
 	// Check returns the ErrPurged that a Put of e would return now, nil where
