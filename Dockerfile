@@ -1,7 +1,7 @@
 # A static program and the certificates it checks origins with, nothing else:
 # no shell, no root. It stops in order on SIGTERM.
 #
-#   docker build -t surrogate .
+#   docker build -t surrogate --build-arg VERSION=$(git describe --always) .
 #   docker run -p 8080:8080 -e SURROGATE_ORIGIN=http://app:3000 surrogate
 #
 # The admin API listens on the container's own loopback. To reach it from outside:
@@ -14,7 +14,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w' -o /surrogate ./cmd/surrogate
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w -X main.buildVersion=$VERSION" -o /surrogate ./cmd/surrogate
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

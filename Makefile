@@ -3,6 +3,8 @@
 TOOL  = go tool -modfile=cmd/tools.mod
 FUZZ ?= 5s
 GO   ?= ./...
+# What "surrogate version" prints; where it is empty, what Go knows of the build.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 .PHONY: help test race fuzz lint judge bench demo build setup
 
@@ -41,7 +43,7 @@ demo: ## a shop behind the proxy, to play with
 	go run ./cmd/surrogate demo
 
 build: ## a static binary, ./surrogate
-	CGO_ENABLED=0 go build -trimpath -o surrogate ./cmd/surrogate
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o surrogate ./cmd/surrogate
 
 setup: ## install what the tests need; make test does it too
 	@judge/install.sh || echo "make: tests that need those are skipped"

@@ -161,11 +161,11 @@ func (f *Flags) Bind(fs *flag.FlagSet) {
 	}
 	fs.StringVar(&f.Config, "config", f.Config, "read the configuration from this `file`")
 	list("origin", "forward requests to this `URL`; several are balanced", &f.Origin)
-	list("listen", "serve on this `address` (default :8080)", &f.Listen)
+	list("listen", "serve on this `address` (default :8080); may be repeated", &f.Listen)
 	optional("admin", "serve the admin API on this `address` (default 127.0.0.1:8081)", &f.Admin)
 	optional("admin-token", "`token` that the admin API asks for", &f.AdminToken)
 	optional("redis", "share entries and purges through the Redis at this `URL`", &f.Redis)
-	list("set", "set any key of the configuration, as `key=value`", &f.Set)
+	list("set", "set any key of the configuration, as `key=value`; may be repeated", &f.Set)
 }
 
 // flags applies f.

@@ -20,7 +20,7 @@ import (
 func demo(p *program, args []string) error {
 	var flags config.Flags
 	fs := p.flags("demo")
-	fs.Func("set", "set any key of the configuration, as `key=value`", func(s string) error {
+	fs.Func("set", "set any key of the configuration, as `key=value`; may be repeated", func(s string) error {
 		flags.Set = append(flags.Set, s)
 		return nil
 	})

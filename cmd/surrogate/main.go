@@ -14,6 +14,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -53,6 +54,7 @@ func commands() []command {
 		{"purge", "[flags] [tag …]", "purge by tag, URL, prefix, host or everything", purgeCommand},
 		{"explain", "[flags] URL", "why a URL is or is not in the cache, and what would purge it", explain},
 		{"stats", "[flags]", "what a running surrogate has done so far", stats},
+		{"version", "", "what this program is built from", printVersion},
 	}
 }
 
@@ -72,15 +74,16 @@ func (p *program) run(args []string) int {
 	if len(args) > 0 && (args[0] == "" || args[0][0] != '-') {
 		name, rest = args[0], args[1:]
 	}
+	all := commands()
 	switch {
+	case name == "help" && len(rest) > 0 && rest[0] != "help":
+		name, rest = rest[0], []string{"--help"}
 	case name == "help", len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
 		p.usage(p.stdout)
 		return 0
-	case name == "version", len(args) == 1 && (args[0] == "-version" || args[0] == "--version"):
-		fmt.Fprintln(p.stdout, "surrogate", version())
-		return 0
+	case len(args) == 1 && slices.Contains([]string{"-v", "-version", "--version"}, args[0]):
+		name, rest = "version", nil
 	}
-	all := commands()
 	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
 	if i < 0 {
 		fmt.Fprintf(p.stderr, "surrogate: there is no command %q%s\n", name, p.unknown(name, all))
@@ -131,7 +134,7 @@ Commands:
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.summary)
 	}
-	fmt.Fprint(w, "\nFlags of each: surrogate COMMAND --help\n")
+	fmt.Fprint(w, "\nFlags of each: surrogate help COMMAND\n")
 }
 
 // flags is the flag set of a subcommand, which says nothing by itself.
@@ -211,17 +214,38 @@ func (p *program) variable(name string) string {
 	return ""
 }
 
-// version is what the build knows of itself.
+// buildVersion is set by -ldflags "-X main.buildVersion=…" where the build cannot know.
+var buildVersion string
+
+func printVersion(p *program, args []string) error {
+	rest, err := p.parse(p.flags("version"), args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return wrongUsage("version takes no arguments")
+	}
+	fmt.Fprintln(p.stdout, "surrogate", version())
+	return nil
+}
+
+// version is what the program was built as, or what the build knows of itself.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "(unknown)"
+	if buildVersion != "" || !ok {
+		return cmp.Or(buildVersion, "(unknown)")
 	}
-	v := info.Main.Version
+	v, revision, changed := info.Main.Version, "", ""
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
-			v = s.Value
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = ", changed since"
 		}
 	}
-	return v
+	if revision == "" {
+		return cmp.Or(v, "(unknown)")
+	}
+	return fmt.Sprintf("%s (revision %.12s%s)", cmp.Or(v, "(devel)"), revision, changed)
 }

@@ -23,6 +23,9 @@ func TestMistakes(t *testing.T) {
 	}{
 		{"", 2, `Type "surrogate --origin http://127.0.0.1:3000"`},
 		{"serve", 2, `Type "surrogate --origin http://127.0.0.1:3000"`},
+		{"help nonsense", 2, `there is no command "nonsense"`},
+		{"help purgr", 2, `did you mean "purge"?`},
+		{"version now", 2, "takes no arguments"},
 		{"servr --origin http://127.0.0.1:3000", 2, `there is no command "servr", did you mean "serve"?`},
 		{"http://127.0.0.1:3000", 2, "did you mean --origin http://127.0.0.1:3000?"},
 		{"proxy.toml", 2, "did you mean --config proxy.toml?"},
@@ -111,6 +114,18 @@ func TestHelp(t *testing.T) {
 		if code != 0 || errs != "" || !strings.HasPrefix(out, "surrogate "+c.name) {
 			t.Errorf("%s --help: %d\n%s%s", c.name, code, out, errs)
 		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, arg := range []string{"version", "-v", "--version"} {
+		if code, out, errs := said(t, arg); code != 0 || !strings.HasPrefix(out, "surrogate ") || strings.Count(out, "\n") != 1 {
+			t.Errorf("%s: %d %s%s", arg, code, out, errs)
+		}
+	}
+	_, out, _ := said(t, "help", "purge")
+	if _, want, _ := said(t, "purge", "--help"); out != want {
+		t.Errorf("help purge is not purge --help but:\n%s", out)
 	}
 }
 
