@@ -8,6 +8,7 @@ import (
 )
 
 const (
+	maxCounted   = 64      // names that a purge counts before it is in force
 	maxWalked    = 200     // entries that a purge looks at for its first count, some tenths of a millisecond
 	maxDryWalked = 100_000 // entries that a dry run looks at
 	pageSize     = 1000    // entries read at a time
@@ -70,8 +71,12 @@ func falling(names []store.Name) []store.Name {
 	return append(names[:len(names):len(names)], store.CatchAllName)
 }
 
-// before is exactly, for a purge that does not fail for want of a number.
+// before is exactly, for a purge that does not fail for want of a number. Those
+// of traffic do without: nobody reads it, and somebody waits for an answer.
 func (p *Purger) before(ctx context.Context, j *job, names []store.Name) (store.Count, bool) {
+	if j.via == ByTraffic || len(names) > maxCounted {
+		return store.Count{}, false
+	}
 	c, exact, err := p.exactly(ctx, names)
 	if err != nil {
 		p.log.Warn("purge: counting failed", "id", j.id, "error", err)
@@ -82,7 +87,8 @@ func (p *Purger) before(ctx context.Context, j *job, names []store.Name) (store.
 // exactly counts what names are about to take, each entry once. It gives up,
 // and exact is false, where that would take a look at more than maxWalked
 // entries: a purge costs the same whatever it covers. What only one name takes,
-// the index has counted, but for what fell before and is not swept yet.
+// the index has counted, but for what fell before and is not swept yet, here or
+// on another node.
 func (p *Purger) exactly(ctx context.Context, names []store.Name) (c store.Count, exact bool, err error) {
 	var carried []store.Name
 	sum := 0
@@ -103,7 +109,7 @@ func (p *Purger) exactly(ctx context.Context, names []store.Name) (c store.Count
 	if len(carried) == 0 {
 		return c, true, nil
 	}
-	if _, isPrefix := carried[0].Prefix(); len(carried) == 1 && !isPrefix && p.unswept.Load() == 0 {
+	if _, isPrefix := carried[0].Prefix(); len(carried) == 1 && !isPrefix && p.fleet == nil && p.unswept.Load() == 0 {
 		return c, true, nil
 	}
 	if sum > maxWalked {

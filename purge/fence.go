@@ -161,6 +161,7 @@ func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Nam
 			// The purge stands; only its first count is missing.
 			p.log.Warn("purge: counting failed", "id", j.id, "error", err)
 		}
+		j.exact = err == nil && j.count.Entries == 0
 	}
 	r.Entries, r.Bytes, r.Exact = j.count.Entries, j.count.Bytes, j.exact
 	r.Notes = append(slices.Clip(r.Notes), p.missed(ctx, &j, names, &r)...)

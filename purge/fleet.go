@@ -35,7 +35,7 @@ func (p *Purger) heardBy(ctx context.Context, seq store.Seq) (nodes map[string]s
 	}
 	nodes, all, err := p.fleet.Await(ctx, seq)
 	if err != nil && ctx.Err() == nil {
-		p.log.Warn("could not learn which nodes have heard a purge", "seq", seq, "err", err)
+		p.log.Warn("could not learn which nodes have heard a purge", "seq", seq, "error", err)
 	}
 	if len(nodes) == 0 {
 		nodes = map[string]store.Seq{p.o.Node: seq}

@@ -109,7 +109,7 @@ func keyNames(s string) ([]store.Name, error) {
 	for _, sch := range schemes(scheme) {
 		k := noRules.Key(sch, host, target)
 		if s == string(k) || s == k.URL() {
-			return []store.Name{store.URLName(k)}, nil
+			return store.URLNames(k), nil
 		}
 	}
 	k := noRules.Key(cmp.Or(scheme, "http"), host, target)
@@ -128,7 +128,11 @@ func prefixNames(s string) ([]store.Name, error) {
 	}
 	var names []store.Name
 	for _, sch := range schemes(scheme) {
-		names = append(names, store.PrefixName(noRules.Key(sch, host, target).URL()))
+		k := noRules.Key(sch, host, target)
+		names = append(names, store.PrefixName(k.URL()))
+		if strings.Contains(k.URL(), "?") {
+			names = append(names, store.SearchName(k)) // see store.URLNames
+		}
 	}
 	return names, nil
 }

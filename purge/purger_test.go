@@ -317,6 +317,10 @@ func TestEntriesAreCountedOnce(t *testing.T) {
 	}
 	crowd := entry("http://shop/crowd", "", "")
 	crowd.Life.Flags |= store.CatchAll // falls with every purge
+	many := make([]string, 100)
+	for i := range many {
+		many[i] = fmt.Sprintf("product:%d", 1000+i)
+	}
 	three := purge.Request{Tags: []string{"category:7", "all"}, Prefixes: []string{"shop/p/"}}
 	for _, c := range []struct {
 		name    string
@@ -336,6 +340,8 @@ func TestEntriesAreCountedOnce(t *testing.T) {
 		{"a prefix of a small host", 200, false, purge.Request{Prefixes: []string{"shop/p/19"}}, false, 11, true},
 		{"more, by two names", 201, false, purge.Request{Tags: []string{"all", "category:7"}}, false, 201, false},
 		{"a prefix of a larger host", 201, false, purge.Request{Prefixes: []string{"shop/p/19"}}, false, 201, false},
+		{"many names of nothing", 10, false, purge.Request{Tags: many}, false, 0, true},
+		{"many names", 10, false, purge.Request{Tags: append(many, "product:1")}, false, 1, false},
 		{"a dry run looks further", 201, false, purge.Request{Prefixes: []string{"shop/p/19"}, Tags: []string{"all", "category:7"}}, true, 201, true},
 	} {
 		p := purge.New(purge.Options{Store: s})
