@@ -8,9 +8,10 @@ import (
 )
 
 // A fallen table remembers the URLs whose entries left after they had fallen:
-// swept, replaced by what was fetched since, evicted. Y is fetched, K falls by a
-// tag while nobody is known to depend on it, K is swept, Y arrives and declares
-// that it is made of K. K's names are gone by then, but not that it fell.
+// swept, replaced by what was fetched since, evicted, or refused because they
+// came too late. Y is fetched, K falls by a tag while nobody is known to depend
+// on it, K is swept, Y arrives and declares that it is made of K. K's names are
+// gone by then, but not that it fell.
 //
 // It is of fixed size. What it drops raises lost: an entry with a dep on a URL
 // and a ticket older than that may be refused for nothing. That takes a fetch

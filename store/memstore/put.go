@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"errors"
 	"time"
 	"unsafe"
 
@@ -44,6 +45,9 @@ func (s *Store) put(e *store.Entry, promoted bool) error {
 	n.seen.Store(uint64(s.book.Seq())) // before the fences are looked at: see look
 	if err := s.check(e, now.UnixNano()); err != nil {
 		s.refused.Add(1)
+		if gone, ok := errors.AsType[*store.PurgedError](err); ok {
+			s.fallen.add(e.Key.URL(), gone.Seq)
+		}
 		return err
 	}
 	s.insert(&n, &view, now.UnixNano())

@@ -11,7 +11,8 @@ import (
 )
 
 // The tables of the fallen remember the URLs whose entries left after they had
-// fallen, swept or replaced by what was fetched since. Y is fetched, K falls by a
+// fallen, swept or replaced by what was fetched since, or were refused because
+// they came too late. Y is fetched, K falls by a
 // tag while nobody is known to depend on it, K is swept, Y arrives and declares
 // that it is made of K. K's names are gone by then, but not that it fell.
 //
@@ -22,7 +23,8 @@ import (
 // it and it declared no deps, it is as unknown as what was never stored.
 //
 // They are written before what fell is removed, and read after what is there was
-// looked at.
+// looked at. Of what is refused they are written before the last look whether
+// somebody depends on it, and read after saying so.
 const (
 	fallenTables = 64
 	fallenSize   = 256

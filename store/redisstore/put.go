@@ -40,6 +40,7 @@ func (s *Store) Put(ctx context.Context, e *store.Entry) error {
 	case err == nil:
 	case errors.As(err, &refused):
 		s.data.refused.Add(1)
+		p.fallen(ctx, refused)
 		return refused
 	default:
 		return fmt.Errorf("redisstore: put %s: %w", e.Key, err)
@@ -222,6 +223,29 @@ func (p *put) stillborn(ctx context.Context) error {
 	}
 	_, err := p.s.remove(ctx, p.inc, []removal{{at: p.at, going: p.going}})
 	return err
+}
+
+// fallen remembers that what was to be stored fell, for those that come to
+// depend on it after it was looked whether anyone does. Of such a one and this
+// Put, the second sees the other. Where that cannot be told the fall has to be
+// passed on, to be sure.
+func (p *put) fallen(ctx context.Context, refused *store.PurgedError) {
+	if refused.Cascade {
+		return // its URL is to fall as well, and that stays known
+	}
+	at := map[id]store.Seq{p.at.url: refused.Seq}
+	if err := p.s.rememberFallen(ctx, p.inc, at); err != nil {
+		refused.Cascade = true
+		return
+	}
+	was := p.wanted != 0
+	if was || p.look(ctx) == nil && p.wanted == 0 {
+		return
+	}
+	var again *store.PurgedError
+	if errors.As(p.s.refusal(p.e, p.up, true), &again) {
+		refused.Cascade = again.Cascade
+	}
 }
 
 // refusal is the ErrPurged that a Put of e is answered with, nil for none.

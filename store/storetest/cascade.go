@@ -152,6 +152,23 @@ var cascadeCases = []testCase{
 			l.refused(early, store.ErrPurged)
 		}
 	}},
+	{"PurgeOvertakesPutThroughARefusedDep", false, func(l *lab) {
+		// Both are fetched, the purge refuses the one, and the other is made of it.
+		for i, soft := range []bool{false, true} {
+			k, y := fmt.Sprint("/k", i), fmt.Sprint("/y", i)
+			first := l.entry(k, tags("t"))
+			second := l.entry(y, deps(url(k)))
+			if _, err := cascade(l.Context(), l.s, soft, "t"); err != nil {
+				l.Fatal(err)
+			}
+			if err := l.s.Put(l.Context(), first); err != nil && !errors.Is(err, store.ErrPurged) {
+				l.Fatal(err)
+			}
+			l.refused(second, store.ErrPurged)
+			l.put(y, deps(url(k)))
+			l.hit(y)
+		}
+	}},
 	{"RefusalSaysWhenItMustBePassedOn", false, func(l *lab) {
 		l.put("/k", tags("old"))
 		l.put("/y", deps(url("/k")))
