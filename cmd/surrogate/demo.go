@@ -36,7 +36,8 @@ func demo(p *program, args []string) error {
 		return fmt.Errorf("couldn't open the shop: %w", err)
 	}
 	shopURL := "http://" + l.Addr().String()
-	origin := &http.Server{Handler: newShop(renderTime).routes(), ReadHeaderTimeout: 10 * time.Second}
+	shop := newShop(renderTime)
+	origin := &http.Server{Handler: shop.routes(), ReadHeaderTimeout: 10 * time.Second}
 	open := make(chan error, 1)
 	go func() { open <- origin.Serve(l) }()
 	defer func() {
@@ -63,6 +64,7 @@ func demo(p *program, args []string) error {
 	n.announce(p.stdout, f)
 	proxyURL, _ := urlOf(f.publicAt[0])
 	adminURL, _ := urlOf(f.adminAt)
+	shop.open(addresses{shopURL, proxyURL, adminURL})
 	showAround(p.stdout, shopURL, proxyURL, adminURL)
 	return n.untilStopped(f, signals, load)
 }
@@ -83,7 +85,7 @@ func preferred(port string) string {
 // showAround prints what to paste. A test pastes it.
 func showAround(w io.Writer, shop, proxy, admin string) {
 	fmt.Fprintf(w, `
-Open %[2]s in a browser, and %[3]s to see the cache at work. Or paste:
+Open %[2]s/products/1 in a browser, change its price there, and see the cache at work on %[3]s. Or paste:
 
   # 1. Twice: the first waits for the shop, the second is a hit.
   for n in 1 2; do curl -s -o /dev/null -D - -w '%%{time_total} s\n\n' %[2]s/products/$n; done

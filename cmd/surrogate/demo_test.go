@@ -77,3 +77,38 @@ func TestDemo(t *testing.T) {
 		t.Errorf("it logged:\n%s", log)
 	}
 }
+
+// TestShopButtons presses them: changed alone, the old price is shown; purged,
+// the new one, and nothing else was dropped.
+func TestShopButtons(t *testing.T) {
+	p := launch(t, programWith(t, "demo"))
+	m := p.out.await(t, `(?s)shop  on (http://\S+),.*proxy on (http://\S+),.*admin on (http://\S+)\n.*Ctrl-C`)
+	shop, proxy, dashboard := m[1], m[2], m[3]
+	page, other := proxy+"/products/1", proxy+"/products/2"
+	if got := warm(t, page); !strings.Contains(got.body, `action="`+shop+`/admin/products/1"`) || !strings.Contains(got.body, `href="`+dashboard+`"`) {
+		t.Errorf("no form or no link:\n%s", got.body)
+	}
+	warm(t, other)
+	press := func(form string) string {
+		t.Helper()
+		got := ask(t, "POST", shop+"/admin/products/1", form, "Content-Type: application/x-www-form-urlencoded")
+		if got.StatusCode != 303 || got.Header.Get("Location") != page {
+			t.Fatalf("%s: %s, to %q: %s", form, got.Status, got.Header.Get("Location"), got.body)
+		}
+		return get(t, page).body
+	}
+	if body := press("back=1&price=7.77"); strings.Contains(body, "€ 7.77") {
+		t.Errorf("the cache has the new price without a purge")
+	}
+	if body := press("back=1&price=8.88&purge=1"); !strings.Contains(body, "€ 8.88") {
+		t.Errorf("the cache has the old price after a purge:\n%s", body)
+	}
+	if got := get(t, other); !isHit(got) {
+		t.Errorf("another product was dropped: %s", got.cache())
+	}
+	for _, path := range []string{"/products/501", "/nowhere"} {
+		if got := get(t, proxy+path); got.StatusCode != 404 || !strings.Contains(got.body, "<nav>") || !strings.Contains(got.body, "</body>") {
+			t.Errorf("%s: %s\n%s", path, got.Status, got.body)
+		}
+	}
+}

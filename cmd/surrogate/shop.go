@@ -31,8 +31,26 @@ const (
 type shop struct {
 	render time.Duration
 
-	mu       sync.Mutex // guards the field below
+	mu       sync.Mutex // guards the fields below
 	products []product  // number 1 first
+	at       addresses
+}
+
+// addresses are where the shop, the proxy in front of it and the dashboard are.
+// A shop without them has no buttons.
+type addresses struct{ Shop, Proxy, Dashboard string }
+
+// open tells the shop where it is.
+func (s *shop) open(at addresses) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = at
+}
+
+func (s *shop) where() addresses {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
 }
 
 type product struct {
@@ -79,6 +97,7 @@ func (s *shop) routes() http.Handler {
 	m.HandleFunc("GET /{$}", s.home)
 	m.HandleFunc("GET /products/{number}", s.product)
 	m.HandleFunc("GET /categories/{name}", s.category)
+	m.HandleFunc("GET /", s.lost)
 	m.HandleFunc("POST /admin/products/{number}", s.change)
 	m.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=86400")
@@ -94,6 +113,13 @@ type shopPage struct {
 	Products []product
 	Rendered string
 	Took     time.Duration
+	At       addresses
+}
+
+// lost is the answer for what the shop does not have.
+func (s *shop) lost(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-cache")
+	show(w, http.StatusNotFound, "lost.html", shopPage{Title: "We do not have that", At: s.where()})
 }
 
 // home shows what is featured. It was made from the page of the first, and from
@@ -110,7 +136,7 @@ func (s *shop) home(w http.ResponseWriter, r *http.Request) {
 func (s *shop) product(w http.ResponseWriter, r *http.Request) {
 	ps := s.pick(func(p *product) bool { return strconv.Itoa(p.Number) == r.PathValue("number") })
 	if len(ps) == 0 {
-		http.NotFound(w, r)
+		s.lost(w, r)
 		return
 	}
 	p := ps[0]
@@ -124,7 +150,7 @@ func (s *shop) category(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	ps := s.pick(func(p *product) bool { return p.Category == name || name == "everything" })
 	if len(ps) == 0 {
-		http.NotFound(w, r)
+		s.lost(w, r)
 		return
 	}
 	var deps []string
@@ -134,7 +160,8 @@ func (s *shop) category(w http.ResponseWriter, r *http.Request) {
 	s.page(w, r, "category.html", shopPage{Title: strings.ToUpper(name[:1]) + name[1:], Products: ps}, []string{"category:" + name}, deps)
 }
 
-// change gives a product another price.
+// change gives a product another price and, asked for ?purge=1, purges what was
+// made from it. A browser is then sent back to the page, as the proxy has it.
 func (s *shop) change(w http.ResponseWriter, r *http.Request) {
 	price, err := strconv.ParseFloat(r.FormValue("price"), 64)
 	number, nerr := strconv.Atoi(r.PathValue("number"))
@@ -146,8 +173,38 @@ func (s *shop) change(w http.ResponseWriter, r *http.Request) {
 	p := &s.products[number-1]
 	p.Cents = int(price*100 + 0.5)
 	now := *p
+	at := s.at
 	s.mu.Unlock()
+	if r.FormValue("purge") != "" {
+		if err := purgeProduct(r.Context(), at.Proxy, number); err != nil {
+			http.Error(w, "the price changed, but not the pages: "+err.Error(), http.StatusBadGateway)
+			return
+		}
+	}
+	if r.FormValue("back") != "" {
+		http.Redirect(w, r, fmt.Sprintf("%s/products/%d", at.Proxy, number), http.StatusSeeOther)
+		return
+	}
 	fmt.Fprintf(w, "%s now costs %s\n", now.Name, now.Price())
+}
+
+// purgeProduct purges as any application can: PURGE with the tag, sent to the
+// proxy.
+func purgeProduct(ctx context.Context, proxy string, number int) error {
+	req, err := http.NewRequestWithContext(ctx, "PURGE", proxy+"/", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Surrogate-Key", fmt.Sprintf("product:%d", number))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the proxy answered %s", resp.Status)
+	}
+	return nil
 }
 
 // pick returns the products that match, as they are now.
@@ -189,14 +246,20 @@ func (s *shop) page(w http.ResponseWriter, r *http.Request, file string, page sh
 	if !pause(r.Context(), s.render) {
 		return
 	}
-	page.Rendered, page.Took = began.Format("15:04:05.000"), time.Since(began).Round(time.Millisecond)
+	page.Rendered, page.Took, page.At = began.Format("15:04:05.000"), time.Since(began).Round(time.Millisecond), s.where()
+	show(w, http.StatusOK, file, page)
+}
+
+func show(w http.ResponseWriter, status int, file string, page shopPage) {
 	var b bytes.Buffer
 	if err := shopPages.ExecuteTemplate(&b, file, page); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(status)
 	w.Write(b.Bytes())
 }
 
