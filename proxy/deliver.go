@@ -149,6 +149,9 @@ func (p *Proxy) deliverFlight(o *outcome, r *http.Request, q *request, f *flight
 	for k, v := range a.header {
 		h[k] = v
 	}
+	if a.late(q) {
+		h["Age"] = []string{strconv.FormatInt(int64(age(a.entry, time.Now())/time.Second), 10)}
+	}
 	p.debugFields(h, q, a.entry)
 	o.cacheStatus(h, q)
 	if a.status == http.StatusOK && notModified(q.client, a.entry) {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,6 +121,7 @@ func (q *request) flightID(found *store.Found) flightID {
 var (
 	errResponseTimeout = fmt.Errorf("no response from the origin in time: %w", context.DeadlineExceeded)
 	errIdleTimeout     = fmt.Errorf("the origin stopped sending: %w", context.DeadlineExceeded)
+	errUnasked         = errors.New("the origin answered 304 to a request without a condition")
 	errDeadline        = fmt.Errorf("the fetch took too long: %w", context.DeadlineExceeded)
 )
 
@@ -154,19 +154,20 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 					header["If-Range"] = []string{ifRange}
 				}
 			}
-		case (d.act == actRevalidate || d.act == actStale) && setConditional(header, old):
-			conditional = true
-			if old.Complete() {
-				delete(header, "Range")
-				delete(header, "If-Range")
-			}
+		case d.act == actRevalidate || d.act == actStale:
+			conditional = setConditional(header, old)
+		}
+		if old.Complete() {
+			// The flight is shared by all who want any of it: see flightID.
+			delete(header, "Range")
+			delete(header, "If-Range")
 		}
 	}
 	timer := time.AfterFunc(s.Fill.ResponseTimeout, func() { f.cancel(errResponseTimeout) })
 	defer timer.Stop()
 	sent := time.Now()
 	s.counts.fetches.Inc()
-	resp, err := s.origin.RoundTrip(p.newFetch(p.tracing(ctx, f), q, header))
+	resp, err := s.origin.RoundTrip(p.newFetch(p.tracing(ctx, f, q), q, header))
 	timer.Stop()
 	received := time.Now()
 	if err != nil {
@@ -184,6 +185,15 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 	case resp.StatusCode == http.StatusNotModified && conditional && selects304(old, resp.Header):
 		resp.Body.Close()
 		p.revalidated(f, q, old, resp.Header, sent, received)
+		return
+	case resp.StatusCode == http.StatusNotModified:
+		// It is about something that neither this proxy nor its client has.
+		resp.Body.Close()
+		if !conditional {
+			p.failed(f, q, old, errUnasked)
+			return
+		}
+		p.again(ctx, f, q)
 		return
 	case isOriginError(resp.StatusCode) && d.onError:
 		resp.Body.Close()
@@ -206,7 +216,7 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 	if adm.keep && !q.storable {
 		adm.keep, adm.why = false, whyStore
 	}
-	a := &answer{kept: adm.keep, why: adm.why, status: resp.StatusCode, length: resp.ContentLength}
+	a := &answer{at: received, kept: adm.keep, why: adm.why, status: resp.StatusCode, length: resp.ContentLength}
 	if !adm.keep {
 		if !isOriginError(resp.StatusCode) && q.storable {
 			p.unshared.add(q.key, adm.why, received, s.Fill.Unshared)
@@ -247,11 +257,11 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 	full := *e
 	full.Body = f.buf
 	if len(resp.Trailer) > 0 {
-		full.Trailer = store.HeadOf(resp.Trailer)
+		full.Trailer, _ = s.split(resp.Trailer, []string{"Set-Cookie", "Set-Cookie2"})
 	}
 	// The clients have all they wait for; storing is not their concern. But it
 	// comes before landing, so that nobody finds neither flight nor entry.
-	f.finish(resp.Trailer, nil)
+	f.finish(s.visible(resp.Trailer), nil)
 	if full.Parts != nil && found.Hit {
 		if c, ok := combine(&found.Entry, &full); ok {
 			full = c
@@ -303,58 +313,15 @@ func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Re
 func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Header, sent, received time.Time) {
 	e, keep := p.freshened(q, f.ticket, old, h, sent, received)
 	q.site.counts.revalidated.Inc()
-	f.answered(&answer{kept: keep, whole: &e, entry: &e, status: http.StatusNotModified, length: int64(len(e.Body))})
+	if !keep {
+		p.unshared.add(q.key, whyNoStore, received, q.site.Fill.Unshared)
+		p.resting.add(q.key, whyNoStore, received, restFor)
+	}
+	f.answered(&answer{at: received, kept: keep, whole: &e, entry: &e, status: http.StatusNotModified, length: int64(len(e.Body))})
 	f.finish(nil, nil)
 	if keep {
 		p.put(p.ctx, q, &e) // whether or not a client still waits
 	}
-}
-
-// freshened returns old as updated by the fields of a 304 or of a 200 to a
-// HEAD, and whether it may still be kept (RFC 9111, section 3.2).
-func (p *Proxy) freshened(q *request, ticket store.Seq, old *store.Entry, h http.Header, sent, received time.Time) (store.Entry, bool) {
-	full := *old
-	full.Head += full.Hidden
-	merged, adm := q.site.Policy.refresh(&q.asked, &full, h, sent, received, rand.Float64())
-	e := p.newEntry(q, ticket, old.Status, merged.Head.Header(), adm, received.Sub(sent))
-	e.Body, e.Trailer, e.Parts, e.Size = old.Body, old.Trailer, old.Parts, old.Size
-	// The 304 re-tags the entry if it speaks of tags at all.
-	if !q.site.speaksOfTags(h) {
-		e.Key, e.Tags, e.Deps = old.Key, old.Tags, old.Deps
-		e.Life.Flags |= old.Life.Flags & store.CatchAll
-	}
-	return *e, adm.keep
-}
-
-// completed combines an incomplete entry with the part that was missing. The
-// answer is whole once it is here, so nothing streams.
-func (p *Proxy) completed(ctx context.Context, f *flight, q *request, old *store.Entry, resp *http.Response, sent, received time.Time) {
-	defer resp.Body.Close()
-	adm := q.site.Policy.admit(&q.asked, resp.StatusCode, resp.Header, sent, received, rand.Float64())
-	body, err := io.ReadAll(io.LimitReader(resp.Body, q.site.MaxObject+1))
-	if err != nil {
-		p.failed(f, q, nil, cause(ctx, err))
-		return
-	}
-	part := p.newEntry(q, f.ticket, resp.StatusCode, resp.Header, adm, received.Sub(sent))
-	part.Body = body
-	e, ok := combine(old, part)
-	if !ok || !e.Complete() || !adm.keep {
-		// It is another representation by now: fetch it from the start.
-		resp.Body.Close()
-		whole, err := q.site.origin.RoundTrip(p.newFetch(ctx, q, p.fillHeader(q)))
-		if err != nil {
-			p.failed(f, q, nil, cause(ctx, err))
-			return
-		}
-		received = time.Now()
-		cleanResponse(whole.Header, received)
-		p.receive(ctx, f, q, &store.Found{}, whole, sent, received)
-		return
-	}
-	f.answered(&answer{kept: true, whole: &e, entry: &e, status: resp.StatusCode, length: int64(len(e.Body))})
-	f.finish(nil, nil)
-	p.put(ctx, q, &e)
 }
 
 // failed ends a fetch that was not answered, or with an error that a stored
@@ -374,82 +341,12 @@ func (p *Proxy) failed(f *flight, q *request, old *store.Entry, err error) {
 // store, is not tried again.
 const restFor = time.Second
 
-// put stores e, and passes on the fall of one that a purge overtook.
-func (p *Proxy) put(ctx context.Context, q *request, e *store.Entry) {
-	err := p.store.Put(ctx, e)
-	var purged *store.PurgedError
-	switch {
-	case err == nil:
-		q.site.counts.stored.Inc()
-	case errors.As(err, &purged):
-		q.site.counts.notKept(whyPurged)
-		if purged.Cascade && p.invalidate != nil {
-			if err := p.invalidate(context.WithoutCancel(ctx), store.URLNames(e.Key), "overtaken fetch"); err != nil {
-				p.log.Error("could not pass on a purge", "url", string(e.Key), "error", err)
-			}
-		}
-	case errors.Is(err, store.ErrTooLarge):
-		q.site.counts.notKept(whyTooLarge)
-	default:
-		q.site.counts.storeErrors.Inc()
-		p.log.Error("could not store a response", "url", string(e.Key), "error", err)
-	}
-}
-
-// newEntry makes the entry, as yet without content, that a response is kept as.
-func (p *Proxy) newEntry(q *request, ticket store.Seq, status int, h http.Header, adm admission, cost time.Duration) *store.Entry {
-	s := q.site
-	var groups []string
-	if s.groups {
-		groups = h[cacheGroups]
-	}
-	names := s.TagRules.Names(q.key, &s.Key, valuesOf(h, s.tagged), groups, valuesOf(h, s.deps))
-	life := adm.life
-	if names.CatchAll {
-		life.Flags |= store.CatchAll
-		s.counts.catchAll.Inc()
-		p.log.Warn("tags too many, too long or malformed: the page falls with every purge",
-			"url", string(q.key), "names", names.Count, "max_tags", s.TagRules.MaxTags, "bytes", names.Bytes, "max_tag_bytes", s.TagRules.MaxBytes,
-			"malformed", excerpts(names.Bad))
-	}
-	visible, hidden := s.split(h, adm.privateFields)
-	key := q.key
-	if adm.keep {
-		var several bool
-		if key, several = p.searches.learn(q.key, h); several {
-			names.Tags = store.NamesOf(append(slices.Collect(names.Tags.All()), store.SearchName(key))...)
-		}
-	}
-	e := &store.Entry{
-		Key: key, Vary: adm.vary, Pick: store.PickOf(adm.vary, q), Alt: store.AltPickFor(adm.vary, q, h["Content-Language"]),
-		Status: status, Head: visible, Hidden: hidden, Tags: names.Tags, Deps: names.Deps, Life: life, Ticket: ticket, Cost: cost,
-	}
-	if status == http.StatusPartialContent {
-		if part, size, ok := parseContentRange(h.Get("Content-Range")); ok {
-			e.Parts, e.Size = []store.Part{part}, size
-		}
-	}
-	return e
-}
-
-// excerpts returns as much of some strings as a log line has room for.
-func excerpts(ss []string) []string {
-	out := make([]string, 0, 3)
-	for _, s := range ss[:min(len(ss), cap(out))] {
-		if len(s) > 80 {
-			s = strings.ToValidUTF8(s[:80], "") + "…"
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
 // tracing returns ctx with the flight told of interim responses.
-func (p *Proxy) tracing(ctx context.Context, f *flight) context.Context {
+func (p *Proxy) tracing(ctx context.Context, f *flight, q *request) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
 			if code == http.StatusEarlyHints || code == http.StatusProcessing {
-				c := http.Header(h).Clone()
+				c := q.site.visible(http.Header(h))
 				c[interimStatus] = []string{strconv.Itoa(code)}
 				return f.hint(c)
 			}

@@ -49,6 +49,7 @@ type flight struct {
 
 // An answer is how a flight's fetch was answered.
 type answer struct {
+	at     time.Time      // when its head was received
 	kept   bool           // it is to be stored and may be shared
 	other  bool           // another node fetched it
 	whole  *store.Entry   // the answer is this entry, complete: nothing streams
@@ -62,8 +63,10 @@ type answer struct {
 
 // A reader is one client reading along.
 type reader struct {
-	off int64 // what it wants next
-	led bool  // the flight was begun for it
+	off   int64     // what it wants next
+	moved time.Time // when it last took something
+	led   bool      // the flight was begun for it
+	lost  bool      // it held up others for too long, and is not waited for any more
 }
 
 func newFlight(id flightID, ticket store.Seq, cancel context.CancelCauseFunc) *flight {
@@ -81,7 +84,7 @@ func (f *flight) changed() {
 
 // join adds a client.
 func (f *flight) join(led bool) *reader {
-	rd := &reader{led: led}
+	rd := &reader{led: led, moved: time.Now()}
 	f.mu.Lock()
 	f.clients[rd] = struct{}{}
 	f.mu.Unlock()
@@ -177,9 +180,13 @@ func (f *flight) over() {
 func (f *flight) next(ctx context.Context, rd *reader, idle func()) ([]byte, error) {
 	for waited := false; ; waited = true {
 		f.mu.Lock()
+		if rd.lost {
+			f.mu.Unlock()
+			return nil, errTooSlow
+		}
 		if have := f.base + int64(len(f.buf)); rd.off < have {
 			p := f.buf[rd.off-f.base : have-f.base : have-f.base]
-			rd.off = have
+			rd.off, rd.moved = have, time.Now()
 			if f.spilled {
 				f.changed() // the writer may wait for this reader
 			}
@@ -259,15 +266,45 @@ func (f *flight) write(ctx context.Context, p []byte, limit int64) bool {
 		if len(f.buf) < window {
 			return true
 		}
+		if f.shed(slowest) {
+			continue
+		}
 		wake := f.wake
 		f.mu.Unlock()
+		wait := time.NewTimer(slowFor)
 		select {
 		case <-wake:
+		case <-wait.C:
 		case <-ctx.Done():
 		}
+		wait.Stop()
 		f.mu.Lock()
 	}
 	return false
+}
+
+// slowFor is how long one client may hold up the others who read along.
+const slowFor = 5 * time.Second
+
+var errTooSlow = errors.New("this client took nothing for too long while others waited")
+
+// shed gives up the clients that stand at off and have for long, if there are
+// others. f.mu is held.
+func (f *flight) shed(off int64) bool {
+	var slow []*reader
+	for rd := range f.clients {
+		if rd.off == off && time.Since(rd.moved) >= slowFor {
+			slow = append(slow, rd)
+		}
+	}
+	if len(slow) == 0 || len(slow) == len(f.clients) {
+		return false
+	}
+	for _, rd := range slow {
+		rd.lost = true
+		delete(f.clients, rd)
+	}
+	return true
 }
 
 // window is how many bytes a flight whose content is not stored holds for its
@@ -294,4 +331,14 @@ func (f *flight) seek(rd *reader, off int64) {
 	f.mu.Lock()
 	rd.off = off
 	f.mu.Unlock()
+}
+
+// withdraw returns the content that arrived before there was an answer, and lets
+// it go.
+func (f *flight) withdraw() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.buf
+	f.buf = nil
+	return b
 }

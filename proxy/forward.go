@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"net/textproto"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,12 +33,49 @@ func removeHopByHop(h http.Header) {
 	}
 }
 
+// endToEnd returns h without the fields that its Connection names, so that
+// nothing is picked or decided by what the origin is not going to see. It
+// returns h itself where Connection names none.
+func endToEnd(h http.Header) http.Header {
+	out := h
+	for _, v := range h["Connection"] {
+		for n := range strings.SplitSeq(v, ",") {
+			n = http.CanonicalHeaderKey(textproto.TrimString(n))
+			if _, has := h[n]; !has || slices.Contains(hopByHop, n) {
+				continue
+			}
+			if len(out) == len(h) {
+				out = h.Clone()
+			}
+			delete(out, n)
+		}
+	}
+	return out
+}
+
+// upgrades reports whether the client wants another protocol on its connection
+// that the origin may agree to. HTTP/2 in place of HTTP/1.1 is none: a client
+// that offers it is content with what it is answered.
+func upgrades(h http.Header) bool {
+	if !headerHasToken(h["Connection"], "upgrade") {
+		return false
+	}
+	for _, v := range h["Upgrade"] {
+		for t := range strings.SplitSeq(v, ",") {
+			if t = textproto.TrimString(t); t != "" && !strings.EqualFold(t, "h2c") && !strings.HasPrefix(strings.ToUpper(t), "HTTP/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // overriding are fields by which some origins let a client say another URL,
 // host or method than the request has. What is keyed must be what is asked for,
 // so they end here.
 var overriding = []string{
 	"X-Original-Url", "X-Rewrite-Url", "X-Host", "X-Forwarded-Server", "X-Forwarded-Scheme", "X-Forwarded-Ssl",
-	"X-Forwarded-Prefix", "X-Forwarded-Path", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
+	"X-Forwarded-Protocol", "X-Url-Scheme", "Front-End-Https", "X-Forwarded-Prefix", "X-Forwarded-Path", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
 	"X-Original-Host", "Surrogate-Capability",
 }
 
@@ -58,6 +97,9 @@ func (p *Proxy) forwardHeader(out http.Header, q *request) {
 	}
 	for _, n := range overriding {
 		delete(out, n)
+	}
+	if n, err := strconv.Atoi(out.Get("Max-Forwards")); err == nil && n > 0 {
+		out["Max-Forwards"] = []string{strconv.Itoa(n - 1)}
 	}
 	delete(out, "Forwarded")
 	delete(out, "X-Forwarded-Port")

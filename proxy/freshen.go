@@ -96,6 +96,9 @@ func storedHead(h http.Header, omit []string) store.Head {
 // headMatches reports whether the 200 to a HEAD with fields h describes e: then
 // it freshens e, else e is to be considered stale (RFC 9111 section 4.3.5). What
 // h does not say does not contradict.
+//
+// A 200 without any validator says nothing of what e holds: hasValidator tells
+// those apart.
 func headMatches(e *store.Entry, h http.Header) bool {
 	for _, name := range []string{"Etag", "Last-Modified"} {
 		if vs := h[name]; len(vs) > 0 && (len(vs) > 1 || vs[0] != e.Head.Get(name)) {

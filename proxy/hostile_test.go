@@ -98,7 +98,7 @@ var trials = []trial{
 		}
 	}, status: 502},
 	{name: "an upgrade nobody asked for", does: says("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: odd\r\n\r\nodd"), status: 502},
-	{name: "a 304 nobody asked for", does: says("HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\n\r\n"), status: 304},
+	{name: "a 304 nobody asked for", does: says("HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\n\r\n"), status: 502},
 	{name: "a 206 nobody asked for", does: says("HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=60\r\nContent-Range: bytes 0-4/10\r\nContent-Length: 5\r\n\r\nhello"), status: 206, body: "hello"},
 	{name: "a 206 of nothing", does: says("HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=60\r\nContent-Range: bytes 9-4/x\r\nContent-Length: 5\r\n\r\nhello"), status: 206, body: "hello"},
 }

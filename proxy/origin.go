@@ -84,6 +84,11 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 	if needsHTTP1(r) {
 		r = r.WithContext(context.WithValue(r.Context(), http1Only{}, true))
 	}
+	if body := r.Body; body != nil && body != http.NoBody {
+		// The transport closes the content when it cannot connect either, and
+		// there may be another server for it.
+		r.Body = io.NopCloser(body)
+	}
 	for try := 0; ; try++ {
 		s := o.pick()
 		setTarget(r.URL, s.url, target)
@@ -100,7 +105,7 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		s.down.Store(time.Now().Add(downFor).UnixNano())
-		if try >= max(o.retries, len(o.servers)-1) || r.Context().Err() != nil || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		if try >= max(o.retries, len(o.servers)-1) || r.Context().Err() != nil {
 			return nil, err
 		}
 	}

@@ -21,6 +21,7 @@ type outcome struct {
 	key     store.Key
 	method  string
 	arrived time.Time
+	old     bool // the client speaks HTTP/1.0 and knows no interim responses
 
 	hit       bool // answered from the store
 	stale     bool // and stale
@@ -67,6 +68,9 @@ func (o *outcome) breakOff() {
 
 // interim passes on an interim response (RFC 9110, section 15.2).
 func (o *outcome) interim(hint http.Header) {
+	if o.old {
+		return
+	}
 	h := o.w.Header()
 	before := maps.Clone(h)
 	status := http.StatusEarlyHints
@@ -131,6 +135,8 @@ func (o *outcomeWriter) Unwrap() http.ResponseWriter { return o.w }
 func (o *outcomeWriter) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		o.status = status
+	} else if o.old {
+		return
 	}
 	o.w.WriteHeader(status)
 }

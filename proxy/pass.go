@@ -80,7 +80,10 @@ func (p *Proxy) newPasser(s *site) *httputil.ReverseProxy {
 		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			g := passageOf(pr.In)
-			upgrade := pr.Out.Header["Upgrade"]
+			var upgrade []string
+			if upgrades(pr.In.Header) {
+				upgrade = pr.In.Header["Upgrade"]
+			}
 			pr.Out.Header = pr.In.Header.Clone()
 			p.forwardHeader(pr.Out.Header, g.q)
 			if upgrade != nil {
@@ -248,7 +251,9 @@ func (k *keeping) Read(b []byte) (int, error) {
 // differ, make it stale (RFC 9111, section 4.3.5).
 func (p *Proxy) headed(resp *http.Response, g *passage, received time.Time) {
 	q, old := g.q.forFill(), &g.found.Entry
-	if !q.storable {
+	if !q.storable || !hasValidator(resp.Header) {
+		// Nothing tells whether this is about what is stored, and a purge that
+		// made it stale must not be undone by a guess.
 		return
 	}
 	var e store.Entry

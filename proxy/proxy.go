@@ -89,7 +89,7 @@ func (p *Proxy) Close() error {
 
 // ServeHTTP answers one request.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	o := &outcome{w: w, arrived: time.Now(), method: r.Method}
+	o := &outcome{w: w, arrived: time.Now(), method: r.Method, old: !r.ProtoAtLeast(1, 1)}
 	defer p.record(o, r)
 	host := p.hostOf(r)
 	s := p.sites.Load().find(host)
@@ -107,13 +107,19 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Allow"] = []string{"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
 		o.refuse(http.StatusMethodNotAllowed, "this method is not passed on")
 		return
+	case r.Method == http.MethodOptions && r.Header.Get("Max-Forwards") == "0":
+		// RFC 9110, section 7.6.2: it is for us to answer.
+		w.Header()["Allow"] = []string{"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
+		w.Header()["Content-Length"] = []string{"0"}
+		o.writeHeader(http.StatusOK)
+		return
 	case headerHasToken(r.Header["Cdn-Loop"], p.loopID):
 		o.refuse(http.StatusLoopDetected, "the request has come by here before")
 		return
 	}
 	q := p.newRequest(s, r, host, target, o.arrived)
 	o.key = q.key
-	if r.Header["Upgrade"] != nil && headerHasToken(r.Header["Connection"], "upgrade") {
+	if upgrades(r.Header) {
 		o.fwd, o.detail = "bypass", "upgrade"
 		p.pass(o, r, q, nil)
 		return
@@ -127,7 +133,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Proxy) newRequest(s *site, r *http.Request, host, target string, now time.Time) *request {
-	q := &request{site: s, client: r.Header, arrived: now, peer: peerOf(r), scheme: "http", host: host}
+	q := &request{site: s, client: endToEnd(r.Header), arrived: now, peer: peerOf(r), scheme: "http"}
 	if r.TLS != nil {
 		q.scheme = "https"
 	}
@@ -136,8 +142,10 @@ func (p *Proxy) newRequest(s *site, r *http.Request, host, target string, now ti
 			q.scheme = v
 		}
 	}
+	// The host that is keyed is the host that the origin is told.
+	q.host = store.CanonicalHost(q.scheme, host)
 	q.key = p.searches.key(s.Key.Key(q.scheme, host, target))
-	q.asked = parseAsked(r.Method, r.Header)
+	q.asked = parseAsked(r.Method, q.client)
 	return q
 }
 
@@ -260,6 +268,9 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 	return true
 }
 
+// late reports whether q was asked only after the answer's head had come.
+func (a *answer) late(q *request) bool { return a.at.Before(q.arrived) }
+
 // shares reports whether the answer of a flight that was begun for somebody else
 // may be this client's too.
 func (p *Proxy) shares(q *request, found *store.Found, f *flight, a *answer) bool {
@@ -267,6 +278,12 @@ func (p *Proxy) shares(q *request, found *store.Found, f *flight, a *answer) boo
 	case !a.kept:
 		return false
 	case store.PickOf(a.entry.Vary, q) != a.entry.Pick:
+		return false
+	case a.status == http.StatusPartialContent && a.whole == nil && f.id.ranges == "":
+		return false
+	case a.late(q) && q.site.Policy.decide(&q.asked, &store.Found{Hit: true, Entry: *a.entry}, time.Now()).act != actHit:
+		// It came before this client asked, so it is to it like something
+		// stored: it has to be fresh, and what the client wants.
 		return false
 	case f.isSpilled():
 		return false

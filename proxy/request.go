@@ -183,6 +183,9 @@ func targetOf(r *http.Request) (string, bool) {
 	if t == "" {
 		t = r.URL.RequestURI() // a request made in a test
 	}
+	if strings.Contains(t, "#") {
+		return "", false // no target has a fragment (RFC 9112, section 3.2)
+	}
 	if strings.HasPrefix(t, "/") {
 		return t, true
 	}

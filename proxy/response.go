@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,16 +37,18 @@ func (s *site) visible(h http.Header) http.Header {
 }
 
 // split returns the fields to store as clients see them, and those that belong
-// to the response but are hidden from clients. Tags and deps are in neither:
-// the entry has them.
+// to the response but are hidden from clients. Tags and deps that came in one
+// field each, the first that the site has for them, are in neither: the entry
+// has them, and tagFieldsOf brings them back.
 func (s *site) split(h http.Header, omit []string) (visible, hidden store.Head) {
 	shown := make(http.Header, len(h))
 	var kept http.Header
+	plain := s.plainlyTagged(h)
 	for k, v := range h {
 		switch {
 		case !s.hidden[k]:
 			shown[k] = v
-		case !s.isTagField(k):
+		case !plain || !s.isTagField(k):
 			if kept == nil {
 				kept = make(http.Header)
 			}
@@ -68,14 +72,39 @@ func (s *site) isTagField(name string) bool {
 	return false
 }
 
-// speaksOfTags reports whether h has one of the site's tag or dep fields.
-func (s *site) speaksOfTags(h http.Header) bool {
+// plainlyTagged reports whether h has no tag or dep field but the first of each.
+func (s *site) plainlyTagged(h http.Header) bool {
 	for k := range h {
-		if s.isTagField(k) {
-			return true
+		if s.isTagField(k) && !slices.Contains(s.tagged[:min(1, len(s.tagged))], k) && !slices.Contains(s.deps[:min(1, len(s.deps))], k) {
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// tagFieldsOf returns the tag and dep fields that e came with, as far as split
+// left them out.
+func (s *site) tagFieldsOf(e *store.Entry) store.Head {
+	if !s.plainlyTagged((e.Head + e.Hidden).Header()) {
+		return ""
+	}
+	h := make(http.Header, 2)
+	for i, fields := range [...][]string{s.tagged, s.deps} {
+		list := [...]store.NameList{e.Tags, e.Deps}[i]
+		if len(fields) == 0 || e.Head.Has(fields[0]) || e.Hidden.Has(fields[0]) {
+			continue
+		}
+		var names []string
+		for n := range list.All() {
+			if n != "" && n[0] != ' ' { // implicit ones follow from the others
+				names = append(names, string(n))
+			}
+		}
+		if names != nil {
+			h[fields[0]] = []string{strings.Join(names, " ")}
+		}
+	}
+	return store.HeadOf(h)
 }
 
 // valuesOf returns the values of all the named fields.
@@ -116,9 +145,14 @@ func (q *request) sameSite(ref string) (store.Key, bool) {
 		return "", false
 	}
 	if !strings.HasPrefix(ref, "/") && !strings.Contains(ref, "://") {
-		// Relative to the path (RFC 3986, section 5.2.3).
-		dir, _, _ := strings.Cut(q.key.Target(), "?")
-		ref = dir[:strings.LastIndexByte(dir, '/')+1] + ref
+		// Relative (RFC 3986, section 5.2). What is absolute is taken as it is
+		// written: a path is never cleaned.
+		base, err1 := url.Parse(string(q.key))
+		rel, err2 := url.Parse(ref)
+		if err1 != nil || err2 != nil {
+			return "", false
+		}
+		ref = base.ResolveReference(rel).String()
 	}
 	if strings.HasPrefix(ref, "//") {
 		ref = q.key.Scheme() + ":" + ref

@@ -170,3 +170,26 @@ func pathOf(k store.Key) string {
 	base, _, _ := strings.Cut(string(k), "?")
 	return base
 }
+
+// deps returns deps with, besides each URL, the one that it is stored under: a
+// page may say that it is made of a URL which stands behind another.
+func (s *searches) deps(deps store.NameList) store.NameList {
+	s.mu.RLock()
+	none := len(s.rules) == 0
+	s.mu.RUnlock()
+	if none || !strings.Contains(string(deps), "?") {
+		return deps
+	}
+	var names []store.Name
+	for n := range deps.All() {
+		names = append(names, n)
+		if u, ok := n.URL(); ok {
+			for _, scheme := range []string{"http://", "https://"} {
+				if k := store.Key(scheme + u); s.key(k) != k {
+					names = append(names, store.URLName(s.key(k)))
+				}
+			}
+		}
+	}
+	return store.NamesOf(names...)
+}
