@@ -3,20 +3,23 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 )
 
 // print prints a report for people.
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "up %s\n\n", (time.Duration(r.UptimeSeconds) * time.Second).String())
-	fmt.Fprintf(w, "%-20s %10s %10s %10s %10s %10s %10s %8s\n", "site", "hits", "misses", "stale", "collapsed", "passed", "sent", "hit rate")
+	const format = "%-20s %8s %10s %10s %10s %10s %11s %10s %12s %10s\n" // the dashboard has the same columns
+	fmt.Fprintf(w, format, "site", "hit rate", "hits", "stale", "misses", "collapsed", "revalidated", "passed", "fetch errors", "sent")
 	row := func(name string, s *siteReport) {
 		answered := s.Hits + s.Stale + s.Misses + s.Revalidated
 		rate := "-"
 		if answered > 0 {
 			rate = fmt.Sprintf("%.1f %%", 100*float64(s.Hits+s.Stale)/float64(answered))
 		}
-		fmt.Fprintf(w, "%-20s %10d %10d %10d %10d %10d %10s %8s\n", name, s.Hits, s.Misses, s.Stale, s.Collapsed, s.Passed, size(int64(s.SentBytes)), rate)
+		n := func(v uint64) string { return strconv.FormatUint(v, 10) }
+		fmt.Fprintf(w, format, name, rate, n(s.Hits), n(s.Stale), n(s.Misses), n(s.Collapsed), n(s.Revalidated), n(s.Passed), n(s.FetchErrors), size(s.SentBytes))
 	}
 	for i := range r.Sites {
 		row(r.Sites[i].Site, &r.Sites[i])

@@ -127,7 +127,7 @@ func TestStats(t *testing.T) {
 	if r.Invalidations.By["public"] != 1 || r.Invalidations.By["traffic"] != 1 || r.Store.Capacity != 256<<20 {
 		t.Errorf("report: %+v", r)
 	}
-	if _, out, _ := said(t, "stats", "--admin", p.admin); !strings.Contains(out, "default") || !strings.Contains(out, " %\n") {
+	if _, out, _ := said(t, "stats", "--admin", p.admin); !strings.Contains(out, "default") || !strings.Contains(out, " % ") {
 		t.Errorf("stats printed:\n%s", out)
 	}
 	text := get(t, p.admin+"/metrics").body

@@ -24,12 +24,18 @@ function rate(s) {
   return all ? (100 * (s.hits + s.stale) / all).toFixed(1) + " %" : "–";
 }
 
-function row(cells) {
-  const tr = document.createElement("tr");
-  for (const c of cells) {
+function when(at) {
+  const d = new Date(at);
+  return d.toDateString() === new Date().toDateString() ? d.toLocaleTimeString() : d.toLocaleString();
+}
+
+// Of a row, the cells of columns whose head has the class are numbers.
+function row(cells, table) {
+  const tr = document.createElement("tr"), heads = $(table).previousElementSibling.rows[0].cells;
+  for (const [i, c] of cells.entries()) {
     const td = document.createElement("td");
     td.textContent = c;
-    td.title = c;
+    td.className = heads[i].className;
     tr.append(td);
   }
   return tr;
@@ -63,23 +69,24 @@ async function show() {
   try {
     const [s, p] = await Promise.all([ask("/v1/stats"), ask("/v1/purges?limit=20")]);
     $("login").hidden = true;
+    $("links").hidden = !!sessionStorage.getItem("token"); // a link carries no token
     document.querySelector("main").hidden = false;
     $("state").textContent = (s.draining ? "draining, " : "") + "up " + span(s.uptime_s);
     $("tiles").replaceChildren(
       tile("hit rate", rate(s.total), "rate"),
-      tile("hits", number(s.total.hits + s.total.stale)),
+      tile("hits, stale included", number(s.total.hits + s.total.stale)),
       tile("misses", number(s.total.misses)),
       tile("invalidations", number(s.invalidations.purges)),
       tile("entries", number(s.store.entries)),
       tile("of " + size(s.store.capacity), size(s.store.bytes)));
     $("sites").replaceChildren(...s.sites.map(x => row([x.site, rate(x), number(x.hits), number(x.stale), number(x.misses),
-      number(x.collapsed), number(x.revalidated), number(x.passed), number(x.fetch_errors), size(x.sent_bytes)])));
-    $("purges").replaceChildren(...p.purges.map(x => row([new Date(x.at).toLocaleTimeString(), some(x.asked, x.asked_more),
-      some(x.expanded, x.expanded_more), x.mode, (x.exact ? "" : "at most ") + number(x.entries), x.took_ms + " ms", x.by || ""])));
+      number(x.collapsed), number(x.revalidated), number(x.passed), number(x.fetch_errors), size(x.sent_bytes)], "sites")));
+    $("purges").replaceChildren(...p.purges.map(x => row([when(x.at), some(x.asked, x.asked_more),
+      some(x.expanded, x.expanded_more), x.mode, (x.exact ? "" : "at most ") + number(x.entries), x.took_ms + " ms", x.by || ""], "purges")));
   } catch (e) {
     if (e === "token") {
       $("login").hidden = false;
-      document.querySelector("main").hidden = true;
+      document.querySelector("main").hidden = $("links").hidden = true;
       $("state").textContent = "";
       return;
     }
