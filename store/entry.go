@@ -36,6 +36,12 @@ func (e *Entry) Bytes() int64 {
 	return int64(len(e.Head) + len(e.Hidden) + len(e.Body) + len(e.Trailer))
 }
 
+// Newer reports whether e is more recent than x: its fetch began after a later
+// purge or, where that says nothing, it was born later (RFC 9111, section 4).
+func (e *Entry) Newer(x *Entry) bool {
+	return e.Ticket > x.Ticket || e.Ticket == x.Ticket && e.Life.Born.After(x.Life.Born)
+}
+
 // A Part is a contiguous piece of a representation: Len bytes from From.
 type Part struct{ From, Len int64 }
 

@@ -16,8 +16,8 @@ var (
 	// ErrPurged refuses a Put whose ticket is older than a fence on one of the
 	// entry's names: the response was fetched before a purge that covers it.
 	ErrPurged = errors.New("purged since the fetch began")
-	// ErrNewer is a Put of an entry that is older than what is stored under its
-	// key and pick: what is stored is newer, and nothing was changed.
+	// ErrNewer refuses a Put of an entry that is older than what it would take the
+	// place of: what is stored is newer, and nothing was changed.
 	ErrNewer = errors.New("what is stored is newer")
 	// ErrTooLarge refuses a Put of an entry that the store could never hold.
 	ErrTooLarge = errors.New("too large for the store")
@@ -49,8 +49,9 @@ type Store interface {
 	// ErrEdges when e was refused; a refused entry leaves what was stored
 	// before untouched. Its ErrPurged is a *PurgedError.
 	//
-	// The newer of two entries is the one with the higher Ticket, and of equal
-	// tickets the one whose Life.Born is later; of equals, the one that comes later.
+	// ErrNewer is returned where something that e would take the place of, and
+	// that can still be shown, is newer (Entry.Newer): what answers last need not
+	// have been asked last. Of equals the one that comes later is stored.
 	Put(ctx context.Context, e *Entry) error
 
 	// Check returns the ErrPurged that a Put of e would return now, nil where

@@ -11,13 +11,7 @@ import (
 )
 
 // Put implements store.Store.
-func (s *Store) Put(_ context.Context, e *store.Entry) error { return s.put(e, false) }
-
-// Promote is Put for an entry that a store below has had for a while: it takes
-// the place of nothing that was born later.
-func (s *Store) Promote(e *store.Entry) error { return s.put(e, true) }
-
-func (s *Store) put(e *store.Entry, promoted bool) error {
+func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	blob, big := encode(e)
 	n := record{blob: pack(blob), big: big, ticket: e.Ticket, pick: s.pickHash(e.Pick)}
 	if n.size()*2 > s.opt.MaxBytes {
@@ -30,9 +24,6 @@ func (s *Store) put(e *store.Entry, promoted bool) error {
 	defer s.mu.Unlock()
 	if s.closed.Load() {
 		return store.ErrClosed
-	}
-	if promoted && s.outlived(e) {
-		return nil
 	}
 	now := time.Now()
 	n.ends = now.Add(s.opt.MaxLife).UnixNano()
@@ -49,6 +40,9 @@ func (s *Store) put(e *store.Entry, promoted bool) error {
 			s.fallen.add(e.Key.URL(), gone.Seq)
 		}
 		return err
+	}
+	if s.outdated(e) {
+		return store.ErrNewer
 	}
 	s.insert(&n, &view, now.UnixNano())
 	for !s.evict(64) {
@@ -72,12 +66,13 @@ func (s *Store) Drop(e *store.Entry) {
 	}
 }
 
-// outlived reports whether what there is of e's pick, or of all its key where
-// that is known by another Vary, was born later. The caller holds Store.mu.
-func (s *Store) outlived(e *store.Entry) bool {
+// outdated reports whether something that e would take the place of is newer,
+// and not dead. The caller holds Store.mu.
+func (s *Store) outdated(e *store.Entry) bool {
 	for id := s.first(string(e.Key)); id != 0; id = s.recs.at(id).next {
-		known := s.recs.at(id).entry()
-		if (known.Vary != e.Vary || known.Pick == e.Pick) && known.Life.Born.After(e.Life.Born) {
+		r := s.recs.at(id)
+		known := r.entry()
+		if (known.Vary != e.Vary || known.Pick == e.Pick) && known.Newer(e) && !s.deadAlready(r) {
 			return true
 		}
 	}

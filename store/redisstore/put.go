@@ -38,6 +38,8 @@ func (s *Store) Put(ctx context.Context, e *store.Entry) error {
 	var refused *store.PurgedError
 	switch {
 	case err == nil:
+	case errors.Is(err, store.ErrNewer):
+		return store.ErrNewer
 	case errors.As(err, &refused):
 		s.data.refused.Add(1)
 		p.fallen(ctx, refused)
@@ -62,6 +64,7 @@ type put struct {
 	up     *upstream // what it was made of; nil until climbed
 	may    []any     // what may go, as put.lua takes it
 	going  []kept    // the same
+	late   bool      // something among them is newer
 }
 
 func (p *put) run(ctx context.Context) error {
@@ -70,6 +73,9 @@ func (p *put) run(ctx context.Context) error {
 	}
 	if err := p.check(ctx); err != nil {
 		return err
+	}
+	if p.late {
+		return store.ErrNewer
 	}
 	if p.v.dead(p.now) {
 		return p.stillborn(ctx)
@@ -116,8 +122,14 @@ func (p *put) look(ctx context.Context) error {
 	return nil
 }
 
-// drops lets an entry go.
+// drops lets an entry go, unless it turns out that it is the other that comes
+// too late. put.lua lets nothing go that was not looked at here.
 func (p *put) drops(k kept) {
+	if (k.Vary != p.e.Vary || k.Pick == p.e.Pick) && k.Newer(p.e) && !k.dead(p.now) {
+		v := fences.Verdict{Ticket: k.Ticket}
+		p.s.book.Judge(&k.Entry, &v)
+		p.late = p.late || !v.Dead
+	}
 	alt := ""
 	if k.Alt != "" {
 		a := pickIDOf(k.Alt)
@@ -204,6 +216,9 @@ func (p *put) write(ctx context.Context) error {
 					k = kept{version: versionOf(answer[i])} // another program's; what it left elsewhere ends by itself
 				}
 				p.drops(k)
+			}
+			if p.late {
+				return store.ErrNewer
 			}
 		default:
 			return fmt.Errorf("put.lua answers %v", c[0].cmd.Val())

@@ -62,6 +62,57 @@ var entryCases = []testCase{
 		l.purge("old")
 		l.hit("/a")
 	}},
+	{"PutDoesNotReplaceTheNewer", false, func(l *lab) {
+		early := l.entry("/a", body("asked for before the purge"))
+		l.purge("t")
+		l.pass(1)
+		newer := l.put("/a", body("asked for after it"))
+		l.refused(early, store.ErrNewer)
+		late := l.entry("/a", body("born before"), func(e *store.Entry) { e.Life.Born = newer.Life.Born.Add(-time.Second) })
+		l.refused(late, store.ErrNewer)
+		another := l.entry("/a", picked("x", ask("X", "1")), func(e *store.Entry) { e.Life.Born = late.Life.Born })
+		l.refused(another, store.ErrNewer) // it would take the place of all
+		if f := l.get("/a", nil); string(f.Entry.Body) != "asked for after it" {
+			l.Errorf("found %q", f.Entry.Body)
+		}
+		l.counts(store.AllName, 1)
+		equal := *newer
+		equal.Body = []byte("as old")
+		if err := l.s.Put(l.Context(), &equal); err != nil {
+			l.Errorf("what is as old as what is stored: %v", err)
+		}
+		if f := l.get("/a", nil); string(f.Entry.Body) != "as old" {
+			l.Errorf("found %q", f.Entry.Body)
+		}
+	}},
+	{"PutComesAfterWhatIsDead", false, func(l *lab) {
+		early := l.entry("/a")
+		l.purge("t")
+		l.put("/a", tags("x"))
+		l.purge("x")
+		if err := l.s.Put(l.Context(), early); err != nil {
+			l.Errorf("Put: %v", err)
+		}
+		l.hit("/a")
+		l.put("/b", life(l.ticks(2)))
+		l.pass(1)
+		long := l.entry("/b", life(l.ticks(100)), func(e *store.Entry) { e.Life.Born = e.Life.Born.Add(-l.ticks(20)) })
+		l.refused(long, store.ErrNewer)
+		l.pass(4)
+		if err := l.s.Put(l.Context(), long); err != nil {
+			l.Errorf("Put: %v", err)
+		}
+		l.hit("/b")
+	}},
+	{"PutOfOtherPicksStandsBesideTheNewer", false, func(l *lab) {
+		early := l.entry("/a", picked("x", ask("X", "1")))
+		l.purge("t")
+		l.put("/a", picked("x", ask("X", "2")))
+		if err := l.s.Put(l.Context(), early); err != nil {
+			l.Errorf("Put: %v", err)
+		}
+		l.counts(store.AllName, 2)
+	}},
 	{"PutDoesNotAlias", false, func(l *lab) {
 		// What was found stays as it is, whatever is put, purged and swept later.
 		l.put("/a", tags("t"), body(strings.Repeat("1", 100)))

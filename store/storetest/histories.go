@@ -173,8 +173,14 @@ func (l *lab) step(m *model, tickets []store.Seq, o op) (diff string) {
 		must, may := m.refuses(e)
 		err := l.s.Put(ctx, e)
 		switch {
+		case errors.Is(err, store.ErrNewer):
+			if must || !m.newer(e) {
+				return fmt.Sprintf("%v than ticket %d", err, e.Ticket)
+			}
 		case err != nil && !errors.Is(err, store.ErrPurged):
 			return err.Error()
+		case err == nil && m.newer(e):
+			return fmt.Sprintf("stored with ticket %d, in place of what is newer", e.Ticket)
 		case err == nil && must:
 			return fmt.Sprintf("stored with ticket %d, want a refusal", e.Ticket)
 		case err != nil && !may:

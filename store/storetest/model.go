@@ -100,6 +100,12 @@ func (m *model) refuses(e *store.Entry) (must, may bool) {
 	return must, may || must
 }
 
+// newer reports whether what an entry would take the place of is newer.
+func (m *model) newer(e *store.Entry) bool {
+	v, _ := m.get(e.Key, e.Pick)
+	return v != nil && (v.Ticket > e.Ticket || v.Ticket == e.Ticket && v.Life.Born.After(e.Life.Born))
+}
+
 // put stores an entry. It is made from what is stored for the URLs it depends
 // on, and from what declared deps itself and has not ended, though it left.
 func (m *model) put(e *store.Entry) {

@@ -340,7 +340,7 @@ var purgeCases = []testCase{
 						Key: key("/a"), Status: int(version.Load()), Tags: "x", Ticket: f.Ticket,
 						Life: store.Life{Born: time.Now(), TTL: l.ticks(100)},
 					}
-					if err := l.s.Put(l.Context(), e); err != nil && !errors.Is(err, store.ErrPurged) {
+					if err := l.s.Put(l.Context(), e); err != nil && !errors.Is(err, store.ErrPurged) && !errors.Is(err, store.ErrNewer) {
 						l.Errorf("Put: %v", err)
 						return
 					}

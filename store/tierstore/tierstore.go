@@ -110,12 +110,12 @@ func (s *Store) Get(ctx context.Context, key store.Key, ask store.Fields) (store
 	case err != nil:
 		s.count.failed.Add(1)
 		s.failing.Store(true)
-	case b.Hit && !(f.Hit && !b.Entry.Life.Born.After(f.Entry.Life.Born)):
+	case b.Hit && !(f.Hit && !b.Entry.Newer(&f.Entry)):
 		s.count.below.Add(1)
 		b.Ticket = min(b.Ticket, f.Ticket)
 		b.Doubt = s.doubt(&b, hears)
 		if !b.Bodyless && b.Fell.IsZero() {
-			_ = s.mem.Promote(&b.Entry) // where it is refused, it is found below the next time too
+			_ = s.mem.Put(ctx, &b.Entry) // where it is refused, it is found below the next time too
 		}
 		return b, nil
 	}
@@ -152,12 +152,13 @@ func (s *Store) Put(ctx context.Context, e *store.Entry) error {
 	switch {
 	case err == nil:
 		// Where memory refuses it, because a purge has come in between or it
-		// remembers something longer, Get finds it below, or finds it fallen.
-		if s.mem.Put(ctx, e) != nil {
+		// remembers something longer, Get finds it below, or finds it fallen. What is
+		// newer than e stays.
+		if err := s.mem.Put(ctx, e); err != nil && !errors.Is(err, store.ErrNewer) {
 			s.mem.Drop(e)
 		}
 		return nil
-	case errors.Is(err, store.ErrPurged), errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrEdges), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrPurged), errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrEdges), errors.Is(err, store.ErrClosed):
 		return err
 	case dependsOnURL(e):
 		s.count.unkept.Add(1)
