@@ -6,6 +6,8 @@
 #
 # The admin API listens on the container's own loopback. To reach it from outside:
 #   -p 8081:8081 -e SURROGATE_ADMIN=:8081 -e SURROGATE_ADMIN_TOKEN=…
+# A PURGE that comes through -p comes from the bridge's address, not from loopback, and needs a
+# token: -e SURROGATE_PURGE_TOKENS=…
 # A file of configuration: -v ./proxy.toml:/proxy.toml:ro -e SURROGATE_CONFIG=/proxy.toml
 # There is no HEALTHCHECK, which would need a program inside: ask /readyz of the admin API.
 
