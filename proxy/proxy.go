@@ -87,6 +87,10 @@ func (p *Proxy) Close() error {
 	return nil
 }
 
+// maxTarget is the longest path and query that is served. A target is kept in
+// many places: as key, as what fell, in the log.
+const maxTarget = 16 << 10
+
 // ServeHTTP answers one request.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := &outcome{w: w, arrived: time.Now(), method: r.Method, old: !r.ProtoAtLeast(1, 1)}
@@ -102,6 +106,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		o.refuse(http.StatusBadRequest, "the request names no path")
+		return
+	case len(target) > maxTarget:
+		o.refuse(http.StatusRequestURITooLong, fmt.Sprintf("the target is longer than %d bytes", maxTarget))
 		return
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
 		w.Header()["Allow"] = []string{"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}

@@ -119,7 +119,10 @@ type searches struct {
 	rules map[string]searchRule
 }
 
-const maxSearches = 1 << 16
+const (
+	maxSearches   = 1 << 16
+	maxSearchPath = 1 << 10 // longer ones are not worth it
+)
 
 // key returns the key that k is stored under.
 func (s *searches) key(k store.Key) store.Key {
@@ -149,6 +152,9 @@ func (s *searches) learn(k store.Key, h http.Header) (under store.Key, named boo
 			delete(s.rules, path)
 			s.mu.Unlock()
 		}
+		return k, false
+	}
+	if len(path) > maxSearchPath {
 		return k, false
 	}
 	s.mu.Lock()

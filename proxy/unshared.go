@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/sha256"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -32,12 +33,23 @@ const unsharedPerShard = 4096
 
 func newUnshared() *unshared { return &unshared{seed: maphash.MakeSeed()} }
 
+// short is what stands for a key: a long one's digest, so that nobody fills the
+// memory with long URLs. Two keys that share one make a page wait for nothing.
+func short(k store.Key) store.Key {
+	if len(k) <= 256 {
+		return k
+	}
+	sum := sha256.Sum256([]byte(k))
+	return store.Key(sum[:])
+}
+
 func (u *unshared) shard(k store.Key) *unsharedShard {
 	return &u.shards[maphash.String(u.seed, string(k))%uint64(len(u.shards))]
 }
 
 // has reports whether k is remembered.
 func (u *unshared) has(k store.Key, now time.Time) bool {
+	k = short(k)
 	s := u.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,6 +63,7 @@ func (u *unshared) has(k store.Key, now time.Time) bool {
 
 // get returns what is remembered of k.
 func (u *unshared) get(k store.Key) (unkept, bool) {
+	k = short(k)
 	s := u.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,6 +73,7 @@ func (u *unshared) get(k store.Key) (unkept, bool) {
 
 // add remembers from now on, for so long, that and why k was not kept.
 func (u *unshared) add(k store.Key, why Reason, now time.Time, d time.Duration) {
+	k = short(k)
 	s := u.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,6 +94,7 @@ func (u *unshared) add(k store.Key, why Reason, now time.Time, d time.Duration) 
 
 // remove forgets k.
 func (u *unshared) remove(k store.Key) {
+	k = short(k)
 	s := u.shard(k)
 	s.mu.Lock()
 	delete(s.until, k)
