@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the judges need and this machine lacks, from the packages of
+# Installs what the tests and the judges need and this machine lacks, from the packages of
 # Debian or Ubuntu. Run again, it finds nothing to do and is done at once.
 set -eu
 
@@ -9,6 +9,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 has node || lack nodejs
 has npm || lack npm
+has redis-server || lack redis-server
 has nginx || lack nginx-light
 has chromium || lack chromium
 has php || lack php-cli
