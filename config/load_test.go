@@ -226,7 +226,7 @@ func TestMistakesOutsideTheFile(t *testing.T) {
 		{"admin_token = ''\nadmin = ':1'", Source{Env: []string{"SURROGATE_ADMIN=10.0.0.1:1"}, Flags: Flags{Origin: origin}},
 			"SURROGATE_ADMIN: \"10.0.0.1:1\" can be reached from other machines: set admin_token, or use 127.0.0.1"},
 		{"", Source{Flags: Flags{Origin: origin, Admin: new(":1"), Redis: new("http://:hunter2@db")}},
-				"--redis: want a URL such as \"redis://host:6379/0\", \"unix:///run/redis.sock\", \"redis+sentinel://host:26379/master\" or \"redis+cluster://host:6379\"\n" +
+			"--redis: want a URL such as \"redis://host:6379/0\", \"unix:///run/redis.sock\", \"redis+sentinel://host:26379/master\" or \"redis+cluster://host:6379\"\n" +
 				"--admin: \":1\" can be reached from other machines: set admin_token, or use 127.0.0.1"},
 		{"redis = 1", Source{Flags: Flags{Origin: origin}}, "proxy.toml:1:1: redis: want a table, not a whole number"},
 		{"[redis]\nurl = 'redis+sentinel://host'\n[fleet]\nwhen_deaf = 'server'", Source{Flags: Flags{Origin: origin}},

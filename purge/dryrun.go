@@ -39,14 +39,18 @@ func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 			p.counts.failed(err)
 			return Receipt{}, err
 		}
-		if n == store.CatchAllName && cnt.Entries == 0 {
-			continue
+		word := n.String()
+		if n == store.CatchAllName {
+			word = "what falls with every purge"
+			if cnt.Entries == 0 {
+				continue
+			}
 		}
 		r.Exact = r.Exact && whole
 		most.Entries += cnt.Entries
 		most.Bytes += cnt.Bytes
 		if len(r.WouldFall) < maxListed {
-			r.WouldFall = append(r.WouldFall, Fall{n.String(), cnt.Entries, cnt.Bytes})
+			r.WouldFall = append(r.WouldFall, Fall{word, cnt.Entries, cnt.Bytes})
 		}
 		if cnt.Entries == 0 || len(r.Sample) == sampleSize {
 			continue

@@ -114,7 +114,7 @@ func refusal(resp *http.Response, body []byte) error {
 	}
 	var err error
 	if resp.Request.Method == http.MethodPost {
-		err = errors.New("nothing was done:")
+		err = errors.New("nothing was done")
 	}
 	for _, e := range doc.Errors {
 		line := strings.TrimPrefix(flagOf(e.Pointer)+": "+e.Detail, ": ")

@@ -84,7 +84,7 @@ func TestServeAndPurge(t *testing.T) {
 
 	// A purge that cannot be understood changes nothing and says why.
 	code, _, errs := said(t, "purge", "--admin", p.admin, "--url", "not a url")
-	if code != 1 || !strings.Contains(errs, "nothing was done:") || !strings.Contains(errs, "surrogate: --url: ") || strings.Contains(errs, "#/") {
+	if code != 1 || !strings.Contains(errs, "nothing was done\n") || !strings.Contains(errs, "surrogate: --url: ") || strings.Contains(errs, "#/") {
 		t.Errorf("a bad URL: %d %s", code, errs)
 	}
 	code, _, errs = said(t, "explain", "--admin", p.admin, "not a url")
