@@ -13,7 +13,7 @@ type Seq uint64
 
 // Errors that callers branch on.
 var (
-	// ErrPurged refuses a Put whose ticket is older than a fence on one of the
+	// ErrPurged refuses a Put whose ticket is older than a hard fence on one of the
 	// entry's names: the response was fetched before a purge that covers it.
 	ErrPurged = errors.New("purged since the fetch began")
 	// ErrNewer refuses a Put of an entry that is older than what it would take the
@@ -49,19 +49,27 @@ type Store interface {
 	// ErrEdges when e was refused; a refused entry leaves what was stored
 	// before untouched. Its ErrPurged is a *PurgedError.
 	//
+	// What only soft fences overtook is stored with its old ticket, so that Get
+	// finds it as stale as they made it. It is newer than what is there, and if it
+	// were refused a page that is soft-purged more often than a fetch takes would
+	// never be refreshed. It is refused where that is not all there is to it: the
+	// fall has to be passed on (PurgedError.Cascade), or something upstream fell
+	// and e's own names do not tell.
+	//
 	// ErrNewer is returned where something that e would take the place of, and
 	// that can still be shown, is newer (Entry.Newer): what answers last need not
 	// have been asked last. Of equals the one that comes later is stored.
 	Put(ctx context.Context, e *Entry) error
 
-	// Check returns the ErrPurged that a Put of e would return now, nil where
-	// there is none. Names and Ticket are all it looks at. It never waits for a network: whoever
-	// would share a response that was asked for before him is held back by it.
+	// Check returns a *PurgedError if a fence newer than e's Ticket covers e, hard
+	// or soft, nil where none does. Names and Ticket are all it looks at. It never waits for a network: whoever
+	// would share a response that was asked for before him is held back by it, by
+	// a soft fence too, for to him it would be stale.
 	Check(e *Entry) error
 
 	// Purge raises a fence on each of p.Names, and on CatchAllName, at one new sequence number. When
-	// it returns, no Get that begins afterwards shows what fell, and no Put with
-	// an older ticket succeeds. Its cost depends on len(p.Names) only. It either
+	// it returns, no Get that begins afterwards shows what fell, or shows it as
+	// stale after a soft purge, whether its Put came before or comes later. Its cost depends on len(p.Names) only. It either
 	// raises all fences or, returning an error, none.
 	Purge(ctx context.Context, p Purge) (Event, error)
 
@@ -114,7 +122,7 @@ type Store interface {
 // ErrGap says that the purge log no longer reaches back to where a reader was.
 var ErrGap = errors.New("purges are missing from the log")
 
-// A PurgedError is an ErrPurged, and says whether the fall has to be passed on.
+// A PurgedError is an ErrPurged, of Put or of Check, and says whether the fall has to be passed on.
 type PurgedError struct {
 	Name Name // the newest fallen among the entry's names
 	Seq  Seq  // when

@@ -16,6 +16,7 @@ type Verdict struct {
 	Fell   int64     // the earliest soft fall in unix nanoseconds, 0 for none
 
 	hard   store.Seq // the newest hard fall
+	own    int64     // Fell as the entry's own names have it
 	newest *fence    // the one of Last; only its name may be read without the lock
 }
 
@@ -83,6 +84,7 @@ func (r Reader) Entry(e *store.Entry, v *Verdict) {
 	for n := range e.Deps.All() {
 		r.Name(n, v)
 	}
+	v.own = v.Fell
 }
 
 // Name looks at the fence that stands on a name.
@@ -104,9 +106,21 @@ func (r Reader) URL(url, host string, v *Verdict) {
 	}
 }
 
-// Refusal is what a Put has to answer after v was found, nil where it may go
-// on. cascade reports whether somebody depends on the URL; it is asked only
-// where the answer counts.
+// Admit is what a Put has to answer after v was found, nil where it may go on:
+// as Refusal has it, but for what only fell softly, which will be found stale
+// whenever it is looked over by its own names, and need not be passed on.
+func (r Reader) Admit(e *store.Entry, v *Verdict, cascade func() bool) error {
+	err := r.Refusal(e, v, cascade)
+	fell, ok := err.(*store.PurgedError)
+	if ok && fell.Soft && !fell.Cascade && v.own != 0 && v.own == v.Fell && e.Ticket >= max(r.b.aged, r.b.Floor()) {
+		return nil
+	}
+	return err
+}
+
+// Refusal says that a fence covers what v was found for, or may have; nil where
+// none does. cascade reports whether somebody depends on the URL; it is asked
+// only where the answer counts.
 func (r Reader) Refusal(e *store.Entry, v *Verdict, cascade func() bool) error {
 	b := r.b
 	switch gone := max(b.aged, b.Floor()); {
@@ -115,7 +129,7 @@ func (r Reader) Refusal(e *store.Entry, v *Verdict, cascade func() bool) error {
 			Name:    v.Name(),
 			Seq:     v.Last,
 			Soft:    !v.Dead,
-			Cascade: r.unheard(e.Key.URL(), v) && cascade(),
+			Cascade: r.Unheard(e.Key.URL(), v) && cascade(),
 		}
 	case e.Ticket < gone: // fences that could have stood on this ticket are gone
 		return &store.PurgedError{Name: store.AllName, Seq: gone, Cascade: cascade()}
@@ -126,10 +140,10 @@ func (r Reader) Refusal(e *store.Entry, v *Verdict, cascade func() bool) error {
 	return nil
 }
 
-// unheard reports whether what was made from a URL may stand although the URL
+// Unheard reports whether what was made from a URL may stand although the URL
 // fell as v says. A purge that knew puts a fence on the URL itself, at the same
 // number; one of everything needs none.
-func (r Reader) unheard(url string, v *Verdict) bool {
+func (r Reader) Unheard(url string, v *Verdict) bool {
 	b := r.b
 	u, all := b.by[urlKind][url], b.by[tagKind][string(store.AllName)]
 	var last, hard store.Seq

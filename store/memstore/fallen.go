@@ -72,8 +72,10 @@ func (s *Store) leaves(r *record, by *store.Entry, now int64) {
 		return
 	}
 	v := fences.Verdict{Ticket: r.ticket, From: r.ticket}
-	s.book.Judge(&e, &v)
-	if v.Last != 0 {
+	b := s.book.Read()
+	defer b.Done()
+	// A fence on the URL itself is on the dependents' deps as well.
+	if b.Entry(&e, &v); v.Last != 0 && b.Unheard(e.Key.URL(), &v) {
 		s.fallen.add(e.Key.URL(), v.Last)
 	}
 }

@@ -232,8 +232,8 @@ func (s *Store) choose(r *record, pick store.Pick, ph uint32, alt store.Pick) *r
 // it. The caller holds the shard's lock or Store.mu.
 //
 // Put looked at the fences before the record could be seen, and a purge may
-// have come between. Therefore seen is the sequence as it was before Put
-// looked: that purge has a newer one, and the record is looked at again here.
+// have come between, and Put lets soft fences pass. Therefore seen begins as the
+// record's ticket: whatever is newer is looked at here.
 func (s *Store) look(r *record, e *store.Entry, f *store.Found) bool {
 	if time.Now().UnixNano() >= r.ends {
 		return false

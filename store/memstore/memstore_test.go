@@ -20,9 +20,11 @@ func open(t *testing.T, opt memstore.Options) store.Store {
 //
 //	Put ignores fences (check's error)               PurgeOvertakesPut and nine more
 //	Get ignores fences (look does not judge)         PurgeTakesWhatCarriesTheName and twenty more
-//	Put marks the record as seen after it checked    PurgeAtTheMomentOfPut
+//	Put marks the record as seen after it checked    PurgeAtTheMomentOfPut, SoftPurgeOvertakesPut
+//	Put takes what is older than what is stored      PutDoesNotReplaceTheNewer, the model
+//	what is refused leaves no trace                  PurgeOvertakesPutThroughARefusedDep
 //	Get marks the record as seen one purge too far   OddTags, PrefixPurge, CatchAllFallsWithEveryPurge
-//	soft fences do not refuse a Put                  SoftPurgeOvertakesPut
+//	soft fences refuse a Put, or are not seen later  SoftPurgeOvertakesPut
 //	a soft fall counts from the last of them         ManySoftPurgesNeverExtend, the model
 //	merged falls keep the later time                 ManySoftPurgesNeverExtend
 //	the later of two names' falls counts             SeveralSoftPurgesCountFromTheFirst, the model

@@ -33,8 +33,8 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	if err := s.graph.add(e, n.ends, now.UnixNano()); err != nil {
 		return err
 	}
-	n.seen.Store(uint64(s.book.Seq())) // before the fences are looked at: see look
-	if err := s.check(e, now.UnixNano()); err != nil {
+	n.seen.Store(uint64(e.Ticket)) // whatever is newer, look looks at
+	if err := s.check(e, now.UnixNano(), fences.Reader.Admit); err != nil {
 		s.refused.Add(1)
 		if gone, ok := errors.AsType[*store.PurgedError](err); ok {
 			s.fallen.add(e.Key.URL(), gone.Seq)
@@ -89,12 +89,15 @@ func (s *Store) Check(e *store.Entry) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.check(e, s.now())
+	return s.check(e, s.now(), fences.Reader.Refusal)
 }
+
+// A ruling is fences.Reader's Admit or Refusal.
+type ruling func(fences.Reader, *store.Entry, *fences.Verdict, func() bool) error
 
 // check compares e's ticket with the fences. Put calls it after e's edges are
 // in the graph and before e can be seen. The caller holds Store.mu.
-func (s *Store) check(e *store.Entry, now int64) error {
+func (s *Store) check(e *store.Entry, now int64, says ruling) error {
 	if e.Ticket == s.book.Seq() {
 		return nil
 	}
@@ -103,7 +106,7 @@ func (s *Store) check(e *store.Entry, now int64) error {
 	defer r.Done()
 	r.Entry(e, &v)
 	s.graph.judge(e, r, now, &v)
-	return r.Refusal(e, &v, func() bool { return s.graph.depended(e.Key.URL(), now) })
+	return says(r, e, &v, func() bool { return s.graph.depended(e.Key.URL(), now) })
 }
 
 // insert makes n visible. e is its entry as the blob has it.

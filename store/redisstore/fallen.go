@@ -52,8 +52,12 @@ func (s *Store) remember(ctx context.Context, inc *incarnation, going []kept) er
 			continue
 		}
 		v := fences.Verdict{Ticket: k.Ticket}
-		s.book.Judge(&k.Entry, &v)
-		if v.Last > 0 {
+		// A fence on the URL itself is on the dependents' deps as well.
+		r := s.book.Read()
+		r.Entry(&k.Entry, &v)
+		unheard := v.Last > 0 && r.Unheard(k.Key.URL(), &v)
+		r.Done()
+		if unheard {
 			u := idOf(k.Key.URL())
 			at[u] = max(at[u], v.Last)
 		}

@@ -145,9 +145,9 @@ func (p *put) drops(k kept) {
 // everything that was purged before the edges stood.
 func (p *put) check(ctx context.Context) error {
 	if p.wanted == 0 && p.e.Deps == "" {
-		return p.s.refusal(p.e, nil, false)
+		return p.s.refusal(p.e, nil, false, fences.Reader.Admit)
 	}
-	if err := p.s.refusal(p.e, nil, p.wanted != 0); err != nil {
+	if err := p.s.refusal(p.e, nil, p.wanted != 0, fences.Reader.Admit); err != nil {
 		return err // so do not write edges for nothing
 	}
 	if err := p.link(ctx); err != nil {
@@ -161,7 +161,7 @@ func (p *put) check(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.s.refusal(p.e, p.up, p.wanted != 0)
+	return p.s.refusal(p.e, p.up, p.wanted != 0, fences.Reader.Admit)
 }
 
 // write stores the entry, index first.
@@ -258,20 +258,23 @@ func (p *put) fallen(ctx context.Context, refused *store.PurgedError) {
 		return
 	}
 	var again *store.PurgedError
-	if errors.As(p.s.refusal(p.e, p.up, true), &again) {
+	if errors.As(p.s.refusal(p.e, p.up, true, fences.Reader.Admit), &again) {
 		refused.Cascade = again.Cascade
 	}
 }
 
-// refusal is the ErrPurged that a Put of e is answered with, nil for none.
-// depended is whether somebody depends on its URL.
-func (s *Store) refusal(e *store.Entry, up *upstream, depended bool) error {
+// A ruling is fences.Reader's Admit or Refusal.
+type ruling func(fences.Reader, *store.Entry, *fences.Verdict, func() bool) error
+
+// refusal is the ErrPurged that says returns for e, nil for none. depended is
+// whether somebody depends on its URL.
+func (s *Store) refusal(e *store.Entry, up *upstream, depended bool, says ruling) error {
 	v := fences.Verdict{Ticket: e.Ticket}
 	r := s.book.Read()
 	defer r.Done()
 	r.Entry(e, &v)
 	up.judge(r, &v)
-	return r.Refusal(e, &v, func() bool { return depended })
+	return says(r, e, &v, func() bool { return depended })
 }
 
 // Check implements store.Store. What an entry was made of is known to Redis
@@ -282,7 +285,7 @@ func (s *Store) Check(e *store.Entry) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
-	if err := s.refusal(e, nil, false); err != nil {
+	if err := s.refusal(e, nil, false, fences.Reader.Refusal); err != nil {
 		return err
 	}
 	if seq := s.heard(); e.Ticket < seq {

@@ -138,8 +138,9 @@ var cascadeCases = []testCase{
 	}},
 	{"PurgeOvertakesPutThroughASweptDep", false, func(l *lab) {
 		for i, sweep := range []bool{true, false} {
-			l.put("/k", tags("t"))
-			early := l.entry("/y", deps(url("/k")))
+			k := fmt.Sprint("/k", i)
+			l.put(k, tags("t"))
+			early := l.entry("/y", deps(url(k)))
 			evs, err := cascade(l.Context(), l.s, i == 1, "t")
 			if err != nil {
 				l.Fatal(err)
@@ -147,7 +148,7 @@ var cascadeCases = []testCase{
 			if sweep {
 				l.sweep(evs[0])
 			} else {
-				l.put("/k", tags("another"))
+				l.put(k, tags("another"))
 			}
 			l.refused(early, store.ErrPurged)
 		}
@@ -167,6 +168,35 @@ var cascadeCases = []testCase{
 			l.refused(second, store.ErrPurged)
 			l.put(y, deps(url(k)))
 			l.hit(y)
+		}
+	}},
+	{"SoftPurgeOvertakesWhatHasDependents", false, func(l *lab) {
+		// The purger knew that /y is made of /k: both are refreshed whatever falls.
+		l.put("/k", tags("t"))
+		l.put("/y", deps(url("/k")))
+		for range 3 {
+			k, y := l.entry("/k", tags("t")), l.entry("/y", deps(url("/k")))
+			l.pass(1)
+			evs, err := cascade(l.Context(), l.s, true, "t")
+			if err != nil {
+				l.Fatal(err)
+			}
+			for _, e := range []*store.Entry{k, y} {
+				if err := l.s.Put(l.Context(), e); err != nil {
+					l.Errorf("Put %s: %v", e.Key, err)
+				}
+			}
+			l.stale("/k", evs[0].At)
+			l.stale("/y", evs[0].At)
+		}
+		// Nobody knew that /k would carry new.
+		early := l.entry("/k", tags("new"))
+		if _, err := cascade(l.Context(), l.s, true, "new"); err != nil {
+			l.Fatal(err)
+		}
+		var pe *store.PurgedError
+		if err := l.s.Put(l.Context(), early); !errors.As(err, &pe) || !pe.Soft || !pe.Cascade {
+			l.Errorf("Put: %#v, want a soft refusal that cascades", err)
 		}
 	}},
 	{"RefusalSaysWhenItMustBePassedOn", false, func(l *lab) {

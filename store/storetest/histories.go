@@ -170,6 +170,7 @@ func (l *lab) step(m *model, tickets []store.Seq, o op) (diff string) {
 		if o.all {
 			e.Life.Flags = store.CatchAll
 		}
+		m.tried = append(m.tried, e)
 		must, may := m.refuses(e)
 		err := l.s.Put(ctx, e)
 		switch {

@@ -13,6 +13,7 @@ import (
 type model struct {
 	present map[slot]*version // what the store holds, dead or alive
 	all     []*version
+	tried   []*store.Entry // whatever was put, refused or not: edges may stay
 	events  []*store.Event
 	felled  map[*version][]store.Seq // the purges that each version's presence met
 }
@@ -83,18 +84,26 @@ func (m *model) get(k store.Key, p store.Pick) (v *version, fell time.Time) {
 }
 
 // refuses is whether Put must, and whether it may, refuse an entry. It must
-// where a name fell since the ticket, or something stored for one of its URL
-// deps did. It may where something further up may have.
+// where a name fell hard since the ticket, or something stored for one of its URL
+// deps did, or that fell softly and e, by its own names, did not as early. It may
+// where something further up may have fallen, or a soft fall is to be passed on.
 func (m *model) refuses(e *store.Entry) (must, may bool) {
+	must, fell := m.fate(e)
 	for _, ev := range m.events {
 		if ev.Seq > e.Ticket {
-			must = must || covers(ev, e)
 			may = may || strings.Contains(string(e.Deps), " url ")
 		}
 	}
+	may = may || !fell.IsZero() && slices.ContainsFunc(m.tried, func(x *store.Entry) bool {
+		return x.Key.URL() != e.Key.URL() && carries(x, store.URLName(e.Key))
+	})
 	for v, seqs := range m.felled {
-		if seqs[len(seqs)-1] > e.Ticket && v.Key.URL() != e.Key.URL() && carries(e, store.URLName(v.Key)) {
-			must = true
+		if v.Key.URL() == e.Key.URL() || !carries(e, store.URLName(v.Key)) {
+			continue
+		}
+		for _, seq := range seqs {
+			ev := m.events[seq-1]
+			must = must || seq > e.Ticket && (!ev.Soft || fell.IsZero() || fell.After(ev.At))
 		}
 	}
 	return must, may || must

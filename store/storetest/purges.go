@@ -42,10 +42,21 @@ var purgeCases = []testCase{
 		}
 	}},
 	{"SoftPurgeOvertakesPut", false, func(l *lab) {
-		early := l.entry("/a", deps("x"))
+		// It is stored, stale: else what is soft-purged more often than a fetch
+		// takes would never be refreshed.
+		l.put("/a", deps("x"), body("before"), func(e *store.Entry) { e.Life.Born = e.Life.Born.Add(-1) })
+		early := l.entry("/a", deps("x"), body("late"))
+		l.pass(1)
+		ev := l.soft("x")
+		l.pass(1)
 		l.soft("x")
-		l.refused(early, store.ErrPurged)
-		l.miss("/a")
+		if err := l.s.Put(l.Context(), early); err != nil {
+			l.Errorf("Put: %v", err)
+		}
+		l.stale("/a", ev.At)
+		if f := l.get("/a", nil); string(f.Entry.Body) != "late" {
+			l.Errorf("found %q", f.Entry.Body)
+		}
 		var pe *store.PurgedError
 		if err := l.s.Check(early); !errors.As(err, &pe) || !pe.Soft {
 			l.Errorf("Check: %#v", err)
@@ -54,6 +65,10 @@ var purgeCases = []testCase{
 		if err := l.s.Check(early); !errors.As(err, &pe) || pe.Soft {
 			l.Errorf("Check: %#v", err)
 		}
+		l.refused(early, store.ErrPurged)
+		l.soft("x")
+		l.refused(early, store.ErrPurged)
+		l.miss("/a")
 	}},
 	{"ImplicitNamesOvertakePut", false, func(l *lab) {
 		for _, n := range []store.Name{
@@ -232,11 +247,15 @@ var purgeCases = []testCase{
 		ev := l.soft("anything")
 		l.stale("/a", ev.At)
 		l.hit("/b")
-		l.refused(early, store.ErrPurged)
+		if err := l.s.Put(l.Context(), early); err != nil {
+			l.Errorf("Put: %v", err)
+		}
+		l.stale("/c", ev.At)
 		ev = l.purge("anything")
-		l.miss("/a")
+		l.refused(early, store.ErrPurged)
+		l.miss("/a", "/c")
 		l.hit("/b")
-		l.swept(ev, "/a")
+		l.swept(ev, "/a", "/c")
 	}},
 	{"PurgeOfManyNamesIsOne", false, func(l *lab) {
 		var ns []store.Name
