@@ -24,6 +24,9 @@ var (
 	// ErrEdges refuses a Put whose deps the dependency index has no room for.
 	// The entry is not stored, because a purge could not reach it.
 	ErrEdges = errors.New("dependency index is full")
+	// ErrTooManyPrefixes refuses a Purge that names more prefixes than the store
+	// can have fences on. Nothing was purged.
+	ErrTooManyPrefixes = errors.New("too many prefixes in one purge")
 	// ErrBadTag is a tag that is empty, longer than MaxTag or has white space
 	// or control characters.
 	ErrBadTag = errors.New("not a tag")
@@ -70,7 +73,7 @@ type Store interface {
 	// Purge raises a fence on each of p.Names, and on CatchAllName, at one new sequence number. When
 	// it returns, no Get that begins afterwards shows what fell, or shows it as
 	// stale after a soft purge, whether its Put came before or comes later. Its cost depends on len(p.Names) only. It either
-	// raises all fences or, returning an error, none.
+	// raises all fences or, returning an error such as ErrTooManyPrefixes, none.
 	Purge(ctx context.Context, p Purge) (Event, error)
 
 	// Dependents returns the URL names of the entries that carry one of names,

@@ -1,7 +1,9 @@
 package fences
 
 import (
+	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,6 +55,21 @@ func (b *Book) Len() int {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.n
+}
+
+// Takes returns store.ErrTooManyPrefixes if names have more prefixes than may
+// stand at once: the purge's own fences would fold, and leave everything in doubt.
+func (b *Book) Takes(names []store.Name) error {
+	n := 0
+	for _, name := range names {
+		if k, _ := kindOf(name); k == prefixKind {
+			n++
+		}
+	}
+	if n > b.opt.MaxPrefixes {
+		return fmt.Errorf("%w: %d, and the limit is %d; purge their host, or a few at a time", store.ErrTooManyPrefixes, n, b.opt.MaxPrefixes)
+	}
+	return nil
 }
 
 // Raise lets names, and CatchAllName, fall at one new sequence number and
@@ -141,11 +158,12 @@ func (b *Book) unlink(fc *fence) {
 		b.newest = fc.prev
 	}
 	if fc.kind == prefixKind {
-		for i, p := range b.prefixes {
-			if p == fc {
-				b.prefixes = append(b.prefixes[:i], b.prefixes[i+1:]...)
-				break
-			}
+		// It is the oldest nearly always: of many that go at once, each costs the same.
+		if b.prefixes[0] == fc {
+			b.prefixes[0] = nil
+			b.prefixes = b.prefixes[1:]
+		} else if i := slices.Index(b.prefixes, fc); i > 0 {
+			b.prefixes = slices.Delete(b.prefixes, i, i+1)
 		}
 	}
 }

@@ -83,6 +83,30 @@ func TestTicketsFromBeforeTheSequenceBeganAreDead(t *testing.T) {
 	}
 }
 
+// What another node has purged is not for this one to refuse, only to survive.
+func TestPrefixesFoldAtOnce(t *testing.T) {
+	b := book()
+	ev := store.Event{Seq: 1, At: time.Now()}
+	for i := range 200_000 {
+		ev.Names = append(ev.Names, store.PrefixName(fmt.Sprint("a.test/", i)))
+	}
+	began := time.Now()
+	b.Apply(&ev)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if b.Len() != 11 || b.Floor() != 1 {
+		t.Errorf("%d fences, floor %d", b.Len(), b.Floor())
+	}
+	if v := judge(b, 0); v.Dead {
+		t.Errorf("%+v", v)
+	}
+	b.Apply(&store.Event{Seq: 2, At: time.Now(), Purge: store.Purge{Names: []store.Name{store.PrefixName("a.test/199995"), store.PrefixName("a.test/x")}}})
+	if v := judge(b, 1); !v.Dead || b.Len() != 11 {
+		t.Errorf("%+v, %d fences", v, b.Len())
+	}
+}
+
 func TestOldFencesGo(t *testing.T) {
 	b := fences.New(fences.Options{MaxFences: 3, MaxPrefixes: 10, MaxLife: time.Minute})
 	old := time.Now().Add(-2 * time.Minute)

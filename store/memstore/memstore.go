@@ -265,6 +265,9 @@ func (s *Store) Purge(ctx context.Context, p store.Purge) (store.Event, error) {
 	if err := s.usable(ctx); err != nil {
 		return store.Event{}, err
 	}
+	if err := s.book.Takes(p.Names); err != nil {
+		return store.Event{}, err
+	}
 	ev := store.Event{Purge: p, At: time.Now()}
 	s.book.Raise(p.Names, p.Soft, ev.At, func(seq store.Seq) {
 		ev.Seq = seq

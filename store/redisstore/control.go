@@ -105,6 +105,9 @@ func (s *Store) Purge(ctx context.Context, p store.Purge) (store.Event, error) {
 	if err := s.usable(ctx); err != nil {
 		return store.Event{}, err
 	}
+	if err := s.book.Takes(p.Names); err != nil {
+		return store.Event{}, fmt.Errorf("redisstore: purge: %w", err)
+	}
 	if s.reach.open.Load() {
 		return store.Event{}, fmt.Errorf("redisstore: purge: %w", ErrUnavailable)
 	}

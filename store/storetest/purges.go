@@ -274,6 +274,20 @@ var purgeCases = []testCase{
 			l.Errorf("%d keys swept", len(got))
 		}
 	}},
+	{"TooManyPrefixesPurgeNothing", false, func(l *lab) {
+		l.put("/a", tags("x"))
+		ns := names("x", store.PrefixName("shop.test/a"))
+		for i := range 20_000 {
+			ns = append(ns, store.PrefixName(fmt.Sprint("shop.test/", i)))
+		}
+		if _, err := l.s.Purge(l.Context(), store.Purge{Names: ns}); !errors.Is(err, store.ErrTooManyPrefixes) {
+			l.Errorf("Purge: %v", err)
+		}
+		l.hit("/a")
+		if st := l.stats(); st.Seq != 0 || st.Floor != 0 {
+			l.Errorf("sequence %d, floor %d", st.Seq, st.Floor)
+		}
+	}},
 	{"EmptyPurgeFellsNothing", false, func(l *lab) {
 		l.put("/a")
 		if ev := l.purge(); ev.Seq != 1 {
