@@ -1,6 +1,11 @@
 package fences
 
-import "surrogate/store"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	"surrogate/store"
+)
 
 // The marks of implicit names, as package store writes them.
 var urlMark = string(store.URLName(""))
@@ -79,8 +84,31 @@ const (
 	kinds
 )
 
-// kindOf takes a name apart.
+// maxText is the longest text that a fence keeps. What is longer is known by a
+// hash: whoever purges by URL decides how long it is, and fences stand for days.
+// Were two hashes the same one name would fall with the other, which is harmless.
+const maxText = 256
+
+// short is what a fence on text, which is not a prefix, goes by. No name has a
+// space in it where this has one.
+func short(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	sum := sha256.Sum256([]byte(text))
+	return " sha256 " + hex.EncodeToString(sum[:16])
+}
+
+// kindOf takes a name apart. The text is as its fence has it.
 func kindOf(n store.Name) (kind, string) {
+	k, text := partsOf(n)
+	if k != prefixKind {
+		text = short(text)
+	}
+	return k, text
+}
+
+func partsOf(n store.Name) (kind, string) {
 	if n == "" || n[0] != ' ' {
 		return tagKind, string(n)
 	}

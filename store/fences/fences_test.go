@@ -3,7 +3,9 @@ package fences_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +106,44 @@ func TestPrefixesFoldAtOnce(t *testing.T) {
 	b.Apply(&store.Event{Seq: 2, At: time.Now(), Purge: store.Purge{Names: []store.Name{store.PrefixName("a.test/199995"), store.PrefixName("a.test/x")}}})
 	if v := judge(b, 1); !v.Dead || b.Len() != 11 {
 		t.Errorf("%+v, %d fences", v, b.Len())
+	}
+}
+
+func TestLongNamesAreNotKept(t *testing.T) {
+	b := fences.New(fences.Options{MaxFences: 10_000, MaxPrefixes: 10, MaxLife: time.Hour})
+	long := func(i int) store.Key {
+		return store.Key(fmt.Sprintf("http://a.test/?%s%d", strings.Repeat("x", 200_000), i))
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range 500 {
+		tag := store.Name(strings.Repeat("t", 200_000) + fmt.Sprint(i))
+		b.Apply(&store.Event{Seq: store.Seq(i + 1), At: time.Now(), Purge: store.Purge{Names: []store.Name{store.URLName(long(i)), tag}}})
+	}
+	if grown := int64(heap() - before); grown > 10<<20 {
+		t.Errorf("%d bytes are kept", grown)
+	}
+	for i, dead := range map[int]bool{0: true, 499: true, 500: false} {
+		v := fences.Verdict{}
+		b.Judge(&store.Entry{Key: long(i)}, &v)
+		if v.Dead != dead {
+			t.Errorf("%d: %+v", i, v)
+		}
+	}
+	if v := judge(b, 0, store.Name(strings.Repeat("t", 200_000)+"7")); !v.Dead {
+		t.Errorf("the tag: %+v", v)
+	}
+	snap, standing := b.Snapshot()
+	second := fences.New(fences.Options{MaxFences: 10_000, MaxPrefixes: 10, MaxLife: time.Hour})
+	second.Replace(snap, slices.Values(standing))
+	v := fences.Verdict{}
+	if second.Judge(&store.Entry{Key: long(3)}, &v); !v.Dead {
+		t.Errorf("loaded: %+v", v)
 	}
 }
 

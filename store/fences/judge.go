@@ -20,7 +20,8 @@ type Verdict struct {
 	newest *fence    // the one of Last; only its name may be read without the lock
 }
 
-// Name is the newest name that fell, where Last is not 0.
+// Name is the newest name that fell, where Last is not 0. Of a long one it is
+// what the fence goes by.
 func (v *Verdict) Name() store.Name {
 	if v.newest == nil {
 		return store.AllName
@@ -97,8 +98,8 @@ func (r Reader) Name(n store.Name, v *Verdict) {
 func (r Reader) URL(url, host string, v *Verdict) {
 	b := r.b
 	v.see(b.by[tagKind][string(store.AllName)])
-	v.see(b.by[hostKind][host])
-	v.see(b.by[urlKind][url])
+	v.see(b.by[hostKind][short(host)])
+	v.see(b.by[urlKind][short(url)])
 	for i := len(b.prefixes) - 1; i >= 0 && b.prefixes[i].last > v.From; i-- {
 		if p := b.prefixes[i]; strings.HasPrefix(url, p.text) {
 			v.see(p)
@@ -145,7 +146,7 @@ func (r Reader) Refusal(e *store.Entry, v *Verdict, cascade func() bool) error {
 // number; one of everything needs none.
 func (r Reader) Unheard(url string, v *Verdict) bool {
 	b := r.b
-	u, all := b.by[urlKind][url], b.by[tagKind][string(store.AllName)]
+	u, all := b.by[urlKind][short(url)], b.by[tagKind][string(store.AllName)]
 	var last, hard store.Seq
 	for _, fc := range [...]*fence{u, all} {
 		if fc != nil {

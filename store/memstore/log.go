@@ -12,6 +12,10 @@ import (
 // of purges: one purge may have a hundred thousand of them.
 const maxLogNames = 1 << 20
 
+// maxLogBytes bounds the text of the log likewise, but for the last purge's: a
+// name may be as long as a request.
+const maxLogBytes = 32 << 20
+
 // A purgeLog holds the last purges. Their numbers have no holes, so the event
 // with number n lies at n modulo its size.
 type purgeLog struct {
@@ -21,6 +25,7 @@ type purgeLog struct {
 	first  store.Seq // the oldest event held
 	next   store.Seq // the number of the next
 	names  int
+	bytes  int           // of all texts
 	wake   chan struct{} // closed when there is news
 	closed bool
 }
@@ -42,11 +47,24 @@ func (l *purgeLog) append(ev store.Event) {
 	}
 	l.next = ev.Seq + 1
 	l.names += len(ev.Names)
-	for l.names > maxLogNames && l.first < ev.Seq {
+	l.bytes += textOf(&ev)
+	for (l.names > maxLogNames || l.bytes > maxLogBytes) && l.first < ev.Seq {
 		l.trim()
 	}
 	close(l.wake)
 	l.wake = make(chan struct{})
+}
+
+// textOf is how long an event's texts are.
+func textOf(ev *store.Event) int {
+	n := len(ev.ID) + len(ev.By) + len(ev.Why)
+	for _, name := range ev.Names {
+		n += len(name)
+	}
+	for _, a := range ev.Asked {
+		n += len(a)
+	}
+	return n
 }
 
 func (l *purgeLog) slot(n store.Seq) *store.Event { return &l.ring[uint64(n-1)%uint64(l.size)] }
@@ -54,6 +72,7 @@ func (l *purgeLog) slot(n store.Seq) *store.Event { return &l.ring[uint64(n-1)%u
 func (l *purgeLog) trim() {
 	ev := l.slot(l.first)
 	l.names -= len(ev.Names)
+	l.bytes -= textOf(ev)
 	*ev = store.Event{}
 	l.first++
 }

@@ -13,7 +13,7 @@ import (
 
 // Options of a Store. The zero value is usable.
 type Options struct {
-	MaxBytes    int64         // memory for entries, records and index; 256 MiB
+	MaxBytes    int64         // memory for entries, records and index, not for what the other bounds are for; 256 MiB
 	MaxLife     time.Duration // the longest life of an entry, windows included; 7 days
 	MaxFences   int           // fences standing; 1,000,000
 	MaxPrefixes int           // fences standing on prefixes; 1,024
