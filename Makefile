@@ -4,7 +4,7 @@ TOOL  = go tool -modfile=cmd/tools.mod
 FUZZ ?= 5s
 GO   ?= ./...
 
-.PHONY: help test race fuzz lint judge bench demo build setup
+.PHONY: help test race fuzz lint judge fleet bench demo build setup
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ lint: ## gofmt, go.mod, vet, staticcheck, govulncheck
 
 judge: setup ## the public suite for HTTP caches, and real sites in a real browser
 	go test -count=1 -v ./judge
+
+fleet: setup ## three nodes and Redis under faults for minutes, 200,000 reads; SEED=7 another run
+	go test -count=1 -v -timeout 30m ./judge/fleet -run TestNoNode -fleet.for=4m $(if $(SEED),-fleet.seed=$(SEED))
 
 bench: ## benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem $(GO)
