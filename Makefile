@@ -6,7 +6,7 @@ GO   ?= ./...
 # What "surrogate version" prints; where it is empty, what Go knows of the build.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help test race fuzz lint judge bench demo build setup
+.PHONY: help test race fuzz lint judge fleet bench demo build setup
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ lint: ## gofmt, go.mod, vet, staticcheck, govulncheck
 
 judge: setup ## the public suite for HTTP caches, and real sites in a real browser
 	go test -count=1 -v ./judge
+
+fleet: setup ## three nodes and Redis under faults for minutes, 200,000 reads; SEED=7 another run
+	go test -count=1 -v -timeout 30m ./judge/fleet -run TestNoNode -fleet.for=4m $(if $(SEED),-fleet.seed=$(SEED))
 
 bench: ## benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem $(GO)
