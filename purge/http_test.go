@@ -116,6 +116,28 @@ func TestAMalformedPurgeNamesTheMemberAndPurgesNothing(t *testing.T) {
 	}
 }
 
+func TestMorePrefixesThanCanStandAre422(t *testing.T) {
+	s := newStore(t)
+	put(t, s, "http://shop/", "ok", "")
+	p := purge.New(purge.Options{Store: s})
+	var prefixes []string
+	for i := range 2000 {
+		prefixes = append(prefixes, fmt.Sprintf("shop/%d", i))
+	}
+	body, err := json.Marshal(map[string]any{"prefixes": prefixes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct{ Detail string }
+	w := newAdmin(t, p).do("POST", "/v1/purge", string(body), &doc)
+	if w.Code != 422 || !strings.Contains(doc.Detail, "2000") || !strings.Contains(doc.Detail, "1024") {
+		t.Errorf("%d %s", w.Code, doc.Detail)
+	}
+	if !served(t, s, "http://shop/") {
+		t.Error("it purged")
+	}
+}
+
 func TestABodyOver16MiBIs413(t *testing.T) {
 	s := newStore(t)
 	put(t, s, "http://shop/", "a", "")

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"surrogate/store"
 )
 
 // counts are the package's metrics:
@@ -79,7 +81,7 @@ func (c *counts) failed(err error) {
 	switch {
 	case malformed:
 		c.badRequest.Inc()
-	case errors.Is(err, ErrTooMany) && !errors.Is(err, ErrPartial):
+	case (errors.Is(err, ErrTooMany) || errors.Is(err, store.ErrTooManyPrefixes)) && !errors.Is(err, ErrPartial):
 		c.bound.Inc()
 	case errors.Is(err, ErrConflict):
 		c.conflict.Inc()

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"surrogate/store"
 )
 
 // Errors that callers branch on. An error of a purge that is none of these and
@@ -134,7 +136,7 @@ func failure(err error) (status int, detail string) {
 		return http.StatusBadRequest, err.Error()
 	}
 	switch {
-	case errors.Is(err, ErrTooMany):
+	case errors.Is(err, ErrTooMany), errors.Is(err, store.ErrTooManyPrefixes):
 		return http.StatusUnprocessableEntity, "Nothing was purged: " + err.Error()
 	case errors.Is(err, ErrConflict):
 		return http.StatusConflict, "Nothing was purged: " + err.Error()
