@@ -7,6 +7,7 @@ missing=""
 lack() { missing="$missing $*"; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
+has curl || lack curl
 has node || lack nodejs
 has npm || lack npm
 has redis-server || lack redis-server

@@ -12,9 +12,7 @@ import (
 // as it stands but for the ports, and checks its TOML block. What begins or
 // builds something is in indented blocks, and not run.
 func TestReadme(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
-	}
+	needPrograms(t, "curl", "sh")
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
