@@ -747,11 +747,11 @@ func TestFramedWrites(t *testing.T) {
 					t.Fatalf("%q, %v", got, err)
 				}
 			}
+			if !c.refused {
+				f.Close() // or it could begin: all that came was read
+			}
 			wrote := make(chan error, 1)
 			go func() { _, err := io.WriteString(f, request); wrote <- err }()
-			if !c.refused {
-				f.Close() // nobody reads, so nobody can know whether it may begin
-			}
 			if err := <-wrote; !errors.Is(err, errNotAgain) {
 				t.Errorf("the next request: %v", err)
 			}
