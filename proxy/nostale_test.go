@@ -37,7 +37,7 @@ import (
 //	   whoever asks after a purge shares the fetch that began before it
 //	B  memstore, Put: judge and store the entry with the sequence of now instead
 //	   of its ticket, as if it had been fetched after all purges; first of all
-//	   c := *e; c.Ticket = store.Seq(s.fences.seq.Load()); e = &c
+//	   c := *e; c.Ticket = s.book.Seq(); e = &c
 //	C  decide.go, freshUntil: return the end of the life, whatever Fell is
 //	D  memstore, check: leave out graph.judge, so that a fetch which was under
 //	   way when a page that it is made from fell is stored
