@@ -27,6 +27,12 @@ type Options struct {
 	// -Proto and -Host are believed. Everybody else's are replaced.
 	Trusted []netip.Prefix
 
+	// Served is told of every response that is given from the store, or from a
+	// fetch that is stored, before it is given. It is called on the hit path from
+	// any goroutine: it must neither wait nor allocate for what it knows already.
+	// Nil is told nothing.
+	Served func(Served)
+
 	Log     *slog.Logger // errors and warnings; nil discards them
 	Access  *slog.Logger // one record a request; nil writes none
 	Metrics *metrics.Set // nil counts into a set of its own

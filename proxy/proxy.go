@@ -20,6 +20,7 @@ type Proxy struct {
 	store      store.Store
 	fleet      store.Fleet // the store again, if several nodes share it
 	invalidate func(ctx context.Context, names []store.Name, by string) error
+	served     func(Served)
 	trusted    []netip.Prefix
 	log        *slog.Logger
 	access     *slog.Logger
@@ -45,7 +46,7 @@ func New(o Options) (*Proxy, error) {
 		return nil, errors.New("proxy: there is no store")
 	}
 	p := &Proxy{
-		store: o.Store, invalidate: o.Invalidate, trusted: o.Trusted, log: o.Log, access: o.Access, transport: o.Transport,
+		store: o.Store, invalidate: o.Invalidate, served: o.Served, trusted: o.Trusted, log: o.Log, access: o.Access, transport: o.Transport,
 		unshared: newUnshared(), resting: newUnshared(), loopID: "surrogate-" + rand.Text()[:12],
 	}
 	if p.log == nil {
@@ -191,10 +192,12 @@ func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 			if !found.Bodyless && earlyRefresh(&found, now, q.site.Early, randFloat()) {
 				p.refresh(q, &found, d)
 			}
+			p.serve(&found.Entry, q.arrived, true)
 			p.deliverEntry(o, r, q, &found.Entry, d)
 			return
 		case actStale:
 			p.refresh(q, &found, d)
+			p.serve(&found.Entry, q.arrived, true)
 			p.deliverEntry(o, r, q, &found.Entry, d)
 			return
 		case actRefuse:
@@ -256,6 +259,7 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 	case err != nil && d.onError && q.storable:
 		d.act = actStale
 		o.detail = "stale-if-error"
+		p.serve(&found.Entry, q.arrived, false)
 		p.deliverEntry(o, r, q, &found.Entry, d)
 	case err != nil && (rd.led || t.last()):
 		var status int
@@ -265,6 +269,9 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 	case err != nil:
 		return false
 	case rd.led || p.shares(q, found, f, a):
+		if a.kept {
+			p.serve(a.entry, q.arrived, false)
+		}
 		p.deliverFlight(o, r, q, f, rd, a)
 	default:
 		if a.entry != nil {
