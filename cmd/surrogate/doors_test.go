@@ -16,10 +16,11 @@ import (
 // doors are who may import whom of ours. What is not listed is shut. The
 // packages that serve never know each other: this one joins them.
 var doors = map[string][]string{
-	"surrogate/cmd/surrogate":    {"config", "proxy", "purge", "store", "store/memstore", "store/redisstore", "store/tierstore"},
+	"surrogate/cmd/surrogate":    {"config", "proxy", "purge", "store", "store/memstore", "store/redisstore", "store/tierstore", "warm"},
 	"surrogate/config":           {},
 	"surrogate/proxy":            {"store"},
 	"surrogate/purge":            {"store"},
+	"surrogate/warm":             {"store"},
 	"surrogate/store":            {},
 	"surrogate/store/fences":     {"store"},
 	"surrogate/store/memstore":   {"store", "store/fences"},
@@ -56,7 +57,7 @@ var doorways = map[string][]string{
 	"github.com/pelletier/go-toml":       {"config/document.go", "config/value.go"},
 	"github.com/redis/go-redis":          {"store/redisstore/"}, // the package is the doorway
 	"github.com/dunglas/httpsfv":         {"store/tag.go", "proxy/targeted.go", "proxy/search.go"},
-	"github.com/VictoriaMetrics/metrics": {"proxy/metrics.go", "proxy/options.go", "purge/metrics.go", "purge/purger.go", "cmd/surrogate/metrics.go"},
+	"github.com/VictoriaMetrics/metrics": {"proxy/metrics.go", "proxy/options.go", "purge/metrics.go", "purge/purger.go", "warm/metrics.go", "warm/warmer.go", "cmd/surrogate/metrics.go"},
 }
 
 type listed struct {
