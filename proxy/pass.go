@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"time"
 
 	"surrogate/store"
@@ -207,11 +208,11 @@ func (p *Proxy) admitPosted(ctx context.Context, resp *http.Response, g *passage
 }
 
 // keepPosted stores the response to a POST, whose own purge has just been made.
-// The entry is given the ticket that came with that purge, provided that no
-// other purge came in between: it might have been about this response.
+// The entry is given the ticket that came with that purge, provided that none of
+// the purges in between, but that one, is about this response.
 func (p *Proxy) keepPosted(ctx context.Context, resp *http.Response, g *passage, e *store.Entry) {
 	now, err := p.store.Get(ctx, e.Key, g.q)
-	if err != nil || now.Ticket != e.Ticket+1 {
+	if err != nil || now.Ticket <= e.Ticket || !p.fellOnce(ctx, e, now.Ticket) {
 		return
 	}
 	e.Ticket = now.Ticket
@@ -220,6 +221,51 @@ func (p *Proxy) keepPosted(ctx context.Context, resp *http.Response, g *passage,
 		p.put(ctx, g.q, e)
 	}}
 	g.o.stored = true
+}
+
+// maxBetween bounds the purges that are looked at for a response to a POST.
+const maxBetween = 100
+
+// fellOnce reports whether just one of the purges after e's ticket, up to last,
+// may have covered e. It is false where that is not known.
+func (p *Proxy) fellOnce(ctx context.Context, e *store.Entry, last store.Seq) bool {
+	switch n := last - e.Ticket; {
+	case n == 1:
+		return true
+	case n > maxBetween:
+		return false
+	}
+	fell := 0
+	for ev, err := range p.store.Events(ctx, e.Ticket) {
+		if err != nil {
+			return false
+		}
+		if mayCover(&ev, e) {
+			fell++
+		}
+		if ev.Seq >= last {
+			break
+		}
+	}
+	return fell == 1
+}
+
+// mayCover reports whether ev covers e, or might: prefixes are not compared.
+func mayCover(ev *store.Event, e *store.Entry) bool {
+	if e.Life.Flags.Has(store.CatchAll) {
+		return true
+	}
+	for _, n := range ev.Names {
+		if _, prefix := n.Prefix(); prefix {
+			return true
+		}
+	}
+	for n := range e.Names() {
+		if slices.Contains(ev.Names, n) {
+			return true
+		}
+	}
+	return false
 }
 
 // A keeping reader keeps what is read through it and hands it over at the end,
