@@ -41,7 +41,7 @@ type framed struct {
 	ask    framing // the request, as far as it was written
 	answer framing // its response, as far as it was read
 	head   bool    // the request is a HEAD
-	asked  bool    // there has been a request
+	begun  int     // how many requests there have been
 	last   bool    // there must not be another
 	dead   error   // why there cannot be another
 }
@@ -185,7 +185,7 @@ func (f *framed) write(b []byte) error {
 // comes back to the connection whenever it has been put back.
 func (f *framed) begin(b []byte) error {
 	g := f.gate
-	for f.asked && f.dead == nil {
+	for f.begun > 0 && f.dead == nil {
 		if f.last || f.answer.step != stepDone || g.waiting && g.amid() {
 			f.end(errNotAgain)
 		} else if g.drained() && g.empty() {
@@ -202,13 +202,21 @@ func (f *framed) begin(b []byte) error {
 	if f.dead != nil {
 		return errNotAgain
 	}
-	f.asked, f.head = true, string(method) == "HEAD"
+	f.begun++
+	f.head = string(method) == "HEAD"
 	f.ask = framing{step: stepRequest}
 	f.answer = framing{step: stepStatus}
 	if string(method) == "CONNECT" {
 		f.ask.step, f.last = stepTunnel, true
 	}
 	return nil
+}
+
+// requests returns how many requests have been begun.
+func (f *framed) requests() int {
+	f.gate.mu.Lock()
+	defer f.gate.mu.Unlock()
+	return f.begun
 }
 
 func (f *framed) Close() error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -89,6 +90,10 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 		// there may be another server for it.
 		r.Body = io.NopCloser(body)
 	}
+	var used use
+	if isUnsafe(r.Method) {
+		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: used.got}))
+	}
 	for try := 0; ; try++ {
 		s := o.pick()
 		setTarget(r.URL, s.url, target)
@@ -96,6 +101,9 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 			r.Host = s.url.Host
 		}
 		resp, err := o.rt.RoundTrip(r)
+		for err != nil && used.unbegun() && rewind(r) {
+			resp, err = o.rt.RoundTrip(r)
+		}
 		if err == nil && !isAnswer(resp, r) {
 			resp.Body.Close()
 			return nil, fmt.Errorf("the origin answered with the status %d, which is no answer", resp.StatusCode)
@@ -109,6 +117,47 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+}
+
+// A use is what a request was given for a connection.
+type use struct {
+	conn  *framed // nil: not a kept one
+	begun int
+}
+
+func (u *use) got(i httptrace.GotConnInfo) {
+	if u.conn, _ = i.Conn.(*framed); !i.Reused {
+		u.conn = nil
+	}
+	if u.conn != nil {
+		u.begun = u.conn.requests()
+	}
+}
+
+// unbegun reports whether the kept connection that a request was given turned
+// out to be closed before any of it was written. Transport tries such a request
+// again only if that is what it hears of first; where it hears of the
+// connection's end, it takes a POST for one that the origin may have seen.
+func (u *use) unbegun() bool {
+	c := u.conn
+	u.conn = nil
+	return c != nil && c.requests() == u.begun
+}
+
+// rewind makes r's content readable from its start again, if it can be.
+func rewind(r *http.Request) bool {
+	if r.Context().Err() != nil {
+		return false
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return true
+	}
+	if r.GetBody == nil {
+		return false
+	}
+	var err error
+	r.Body, err = r.GetBody()
+	return err == nil
 }
 
 // isAnswer reports whether a status can answer r: one below 100 is none, and

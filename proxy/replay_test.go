@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,7 +46,7 @@ func TestPostOnAConnectionThatTheOriginHasJustClosed(t *testing.T) {
 		}
 	}()
 	p, err := proxy.New(proxy.Options{
-		Store: memstore.New(memstore.Options{}),
+		Store: memstore.New(memstore.Options{}), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Sites: []proxy.Site{{Origins: []*url.URL{{Scheme: "http", Host: l.Addr().String()}}}},
 	})
 	if err != nil {
