@@ -10,21 +10,29 @@ import (
 var (
 	// ErrNoRun is a run that the queue does not know, or forgot.
 	ErrNoRun = errors.New("no such run")
-	// ErrRunOver refuses jobs for a run that was closed or cancelled.
+	// ErrRunOver refuses jobs for a run that is done or was cancelled.
 	ErrRunOver = errors.New("the run is over")
+	// ErrRuns refuses a run because as many as may be are under way.
+	ErrRuns = errors.New("too many runs are under way")
 )
 
 // A Queue holds what is to be warmed, the hottest first. Over a fleet it is one
 // queue: a job is handed to one node, and to another one if that dies. All
 // methods may be called at once from any goroutine.
 //
+// A queue within a process is exactly ordered by heat. That of a fleet is ordered
+// by bands, in each of which heat differs by at most a factor of two. Jobs as hot
+// as each other, or of one band, come in the order in which they were added.
+//
 // Jobs belong to runs: a list, a sitemap, a crawl, what one purge took with it.
 // A run counts what became of its jobs, so any node can tell how far it is. It
-// is forgotten some time after its end.
+// is forgotten a day after the last change to it. A fleet's queue may lose a run,
+// or all of them, with its Redis: such a run is unknown, and jobs of it that are
+// left are handed out and counted nowhere.
 type Queue interface {
 	// Begin opens a run. Of runs with one ID the first is kept: created is false
 	// for the others, which change nothing. An empty ID is given a new one, which
-	// is returned.
+	// is returned. ErrRuns if there are too many that are not done.
 	Begin(ctx context.Context, r Run) (id string, created bool, err error)
 
 	// Add queues jobs of a run. Job.ID and Job.Taken are ignored. A job whose URL
@@ -32,41 +40,58 @@ type Queue interface {
 	// returned figures. Where there is no room, the coldest jobs of the queue
 	// make room for hotter ones: dropped counts those of these jobs that found
 	// none, and every job that had to go is counted as Dropped in its own run.
+	// So is what is beyond the most that a run may have. A job that was taken
+	// once is not dropped; what is put back always finds room.
+	//
+	// After an error some of the jobs may have been added. Adding them all again
+	// adds the rest. ErrNoRun, ErrRunOver.
 	Add(ctx context.Context, run string, jobs []Job) (added, dropped int, err error)
 
 	// Seal says that a run gets no more jobs, except from those it has: it is
-	// done when all of them are settled. why is the failure that ended the list
-	// early, if any; it stands among the run's failures.
+	// done when all of them are settled. A job that has more to add adds it before
+	// it is settled. why is the failure that ended the list early, if any; it
+	// stands first among the run's failures, without a URL. ErrNoRun.
 	Seal(ctx context.Context, run string, why string) error
 
 	// Take hands out up to n jobs, hottest first, and waits for one if there is
 	// none, until ctx ends. A job is this taker's alone for the queue's lease;
 	// after that, if it was neither renewed nor settled, it is handed to whoever
 	// asks next, with Taken one higher. Sites that skip says true of are passed
-	// over: their jobs keep their place. skip may be nil.
+	// over: their jobs keep their place. skip may be nil; it is asked again every
+	// 100 ms while there are only jobs of such sites, and must not call the queue.
+	//
+	// Trouble with Redis is waited out. The error is that of ctx, ErrClosed, or
+	// one that waiting does not mend.
 	Take(ctx context.Context, n int, skip func(site string) bool) ([]Job, error)
 
-	// Renew prolongs the lease of jobs whose fetch takes long.
+	// Renew prolongs the lease of jobs whose fetch takes long. It leaves alone
+	// what has been handed to somebody else, or is settled.
 	Renew(ctx context.Context, jobs []Job) error
 
-	// Settle ends a job, and counts it in its run. It does nothing if the job is
-	// no longer this taker's and has been settled by another. Again puts it back
-	// instead: it is handed out once more after o.After.
+	// Settle ends a job, and counts it in its run. It does nothing if the job has
+	// been settled, by whomever: of two takers, one of which let its lease run
+	// out, the first to settle counts. Again puts it back instead: it is handed
+	// out once more after o.After, with Taken one higher. Again does nothing if
+	// the job has been handed to somebody else meanwhile; if the run was
+	// cancelled, the job is dropped.
 	Settle(ctx context.Context, j Job, o Outcome) error
 
-	// Cancel ends a run: what is queued is dropped, what is taken is finished.
+	// Cancel ends a run: what is queued is dropped, what is taken is finished. It
+	// seals the run. A run that is done stays as it is. ErrNoRun.
 	Cancel(ctx context.Context, run string) error
 
 	// Progress tells how far a run is; ErrNoRun if it is not known.
 	Progress(ctx context.Context, run string) (Progress, error)
 
-	// Runs returns the runs that are known, newest first, at most limit.
+	// Runs returns the runs that are known, those begun last first, at most
+	// limit, without their failures.
 	Runs(ctx context.Context, limit int) ([]Progress, error)
 
 	// Stats returns what the queue holds.
 	Stats(ctx context.Context) (QueueStats, error)
 
 	// Close ends all waiting Takes. What this node has taken is handed out again.
+	// Whoever calls it has settled what he is going to settle.
 	Close() error
 }
 
@@ -148,8 +173,8 @@ func (p *Progress) Done() bool { return p.Sealed && p.Settled() >= p.Total }
 
 // QueueStats describes what a queue holds.
 type QueueStats struct {
-	Queued   int // jobs that wait
-	Taken    int // jobs that somebody is at
-	Capacity int // the most that may wait
-	Dropped  uint64
+	Queued   int    // jobs that wait, those included that were put back for later
+	Taken    int    // jobs that somebody is at
+	Capacity int    // how many may wait before jobs have to go
+	Dropped  uint64 // jobs there was no room for, since the queue began
 }
