@@ -86,18 +86,21 @@ func (c *claims) some() []string {
 
 // A claim is a store.Claim.
 type claim struct {
-	s          *Store
-	key, token string
+	s           *Store
+	key, token  string
+	began, ends time.Time // from when until when, at the latest, it is this node's
 }
 
-// Claim implements store.Fleet.
+// Claim implements store.Fleet. In Redis a claim stands for claimLease at a time,
+// and is renewed until it is released or ttl is over.
 func (s *Store) Claim(ctx context.Context, id string, ttl time.Duration) (store.Claim, <-chan struct{}, error) {
 	inc := s.inc.Load()
 	if inc == nil {
 		return nil, nil, fmt.Errorf("redisstore: claim: %w", errNotReady)
 	}
 	sum := sha256.Sum256([]byte(id))
-	c := &claim{s: s, key: inc.key("claim", hex.EncodeToString(sum[:16])), token: strconv.FormatUint(rand.Uint64(), 36)}
+	now := time.Now()
+	c := &claim{s: s, key: inc.key("claim", hex.EncodeToString(sum[:16])), token: strconv.FormatUint(rand.Uint64(), 36), began: now, ends: now.Add(ttl)}
 	// It waits before it asks: a release in between would not be noticed.
 	w := s.claims.wait(c.key, ttl)
 	if w == nil {
@@ -106,7 +109,7 @@ func (s *Store) Claim(ctx context.Context, id string, ttl time.Duration) (store.
 	holder := ""
 	err := s.guard(ctx, "claim", func(ctx context.Context) (err error) {
 		// With GET, because a retry may find what the first attempt has set.
-		holder, err = s.rdb.SetArgs(ctx, c.key, c.token, redis.SetArgs{Mode: "NX", Get: true, TTL: ttl}).Result()
+		holder, err = s.rdb.SetArgs(ctx, c.key, c.token, redis.SetArgs{Mode: "NX", Get: true, TTL: min(ttl, s.opt.claimLease)}).Result()
 		return err
 	})
 	switch {
@@ -115,11 +118,13 @@ func (s *Store) Claim(ctx context.Context, id string, ttl time.Duration) (store.
 	case err == nil && holder != "" && holder != c.token:
 		return nil, w.over, nil
 	}
+	s.own.add(c)
 	return c, nil, nil
 }
 
 // Release implements store.Claim.
 func (c *claim) Release(ctx context.Context) {
+	c.s.own.drop(c)
 	// If it fails the claim runs out.
 	_ = c.s.guardWrite(ctx, "release", func(ctx context.Context) error {
 		return releaseScript.Run(ctx, c.s.rdb, []string{c.key}, c.token, c.s.channel("claims"), c.key).Err()

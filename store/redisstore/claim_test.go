@@ -71,3 +71,67 @@ func TestAClaimEndsAndIsSomebodyElses(t *testing.T) {
 		t.Errorf("the first owner released the second's claim: %v", err)
 	}
 }
+
+// While its node lives a claim is renewed; when that dies, nobody waits for the
+// whole of its time.
+func TestAClaimEndsWithItsNode(t *testing.T) {
+	r := redistest.Start(t)
+	const lease = 200 * time.Millisecond
+	opt := Options{Redis: Redis{URL: r.URL}, MaxDeaf: deaf, claimLease: lease}
+	owner, die := launch(t, opt)
+	other := start(t, opt)
+	waitFor(t, "the owner hears", owner.Hears)
+	c, _, err := owner.Claim(t.Context(), "key", time.Minute)
+	if c == nil || err != nil {
+		t.Fatal(err)
+	}
+	_, over, err := other.Claim(t.Context(), "key", time.Minute)
+	if over == nil || err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-over:
+		t.Fatal("the claim of a node that lives ran out")
+	case <-time.After(5 * lease): // no renewal can come unnoticed: many are due by then
+	}
+	began := time.Now()
+	die()
+	<-over
+	if took := time.Since(began); took > lease+5*pollClaims+time.Second {
+		t.Errorf("a dead node's claim stood for %v", took)
+	}
+	if c, _, err := other.Claim(t.Context(), "key", time.Minute); c == nil || err != nil {
+		t.Errorf("it cannot be had: %v", err)
+	}
+}
+
+func TestAClaimIsNotRenewedBeyondItsTime(t *testing.T) {
+	h := ownClaims{}
+	h.init()
+	now := time.Now()
+	const lease = 2 * time.Second
+	c := &claim{key: "k", began: now, ends: now.Add(3 * time.Second)}
+	h.add(c)
+	for _, at := range []struct {
+		after, goesOn time.Duration // 0: not renewed
+	}{
+		{100 * time.Millisecond, 0},
+		{500 * time.Millisecond, lease},
+		{2500 * time.Millisecond, 500 * time.Millisecond},
+		{3 * time.Second, 0},
+	} {
+		claims, left := h.due(now.Add(at.after), lease)
+		switch {
+		case at.goesOn == 0 && len(claims) > 0, at.goesOn > 0 && (len(claims) != 1 || left[0] != at.goesOn):
+			t.Errorf("after %v: %v", at.after, left)
+		}
+	}
+	if len(h.claims) > 0 {
+		t.Error("a claim whose time is over is kept")
+	}
+	h.add(c)
+	h.drop(&claim{key: "k"})
+	if len(h.claims) != 1 {
+		t.Error("an earlier owner took the claim along")
+	}
+}

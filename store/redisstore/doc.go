@@ -16,7 +16,8 @@
 //	control.go     Purge                        log.go      the log, Events
 //	load.go        joining, loading fences      follow.go   hearing what the log says
 //	lease.go       leases, Await                keep.go     trimming fences, large purges
-//	claim.go       one fetch over the fleet     *.lua       each with its contract on top
+//	claim.go       one fetch over the fleet     renew.go    for as long as its node lives
+//	*.lua          each with its contract on top
 //
 // # What the control plane costs
 //
@@ -26,6 +27,7 @@
 //	a node, idle   XREAD four times a second, lease.lua every MaxDeaf/3, trim.lua every 10 s
 //	to join        begin.lua, load.lua for each 1,000 fences, ZRANGE clock and big
 //	Claim          SET NX GET; Release: release.lua (which says it on claims)
+//	to hold one    renew.lua twice a second, from half a second on
 //
 // No answer grows with the number of fences, nodes aside; no script looks at
 // more than some hundred names.

@@ -40,6 +40,8 @@ type Options struct {
 	Budget time.Duration
 
 	Log *slog.Logger // nil for none
+
+	claimLease time.Duration // claimLease; tests have less time
 }
 
 func (o Options) withDefaults() Options {
@@ -53,6 +55,7 @@ func (o Options) withDefaults() Options {
 	o.Purges = cmp.Or(max(o.Purges, 0), 10_000)
 	o.MaxDeaf = cmp.Or(max(o.MaxDeaf, 0), 5*time.Second)
 	o.Budget = cmp.Or(max(o.Budget, 0), 100*time.Millisecond)
+	o.claimLease = cmp.Or(o.claimLease, claimLease)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -86,6 +89,7 @@ type Store struct {
 	lease    lease
 	acks     acks
 	claims   claims
+	own      ownClaims
 	data     data
 }
 
@@ -116,6 +120,7 @@ func New(opt Options) (*Store, error) {
 	s.lease.ack = make(chan struct{}, 1)
 	s.acks.init()
 	s.claims.init()
+	s.own.init()
 	s.data.init(s)
 	return s, nil
 }
@@ -143,6 +148,7 @@ func (s *Store) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { s.listen(ctx) })
 	wg.Go(func() { s.hold(ctx) })
+	wg.Go(func() { s.renew(ctx) })
 	wg.Go(func() { s.keep(ctx) })
 	wg.Go(func() { s.runData(ctx) })
 	wg.Go(func() { s.probe(ctx) })

@@ -36,6 +36,7 @@ var (
 	fallenScript = lua("fallen")
 	leadScript   = lua("lead")
 	keepScript   = lua("keep")
+	renewScript  = lua("renew")
 )
 
 // batch is how many commands go out in one pipeline at most.
