@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -170,6 +171,16 @@ func (p *Progress) Settled() int { return p.Warmed + p.Fresh + p.Unkept + p.Fail
 
 // Done reports whether nothing more will happen.
 func (p *Progress) Done() bool { return p.Sealed && p.Settled() >= p.Total }
+
+// Shorten returns s, or where it is longer than 2 KiB what of its beginning fits,
+// and an ellipsis. A run's texts come from outside and are kept for a day.
+func Shorten(s string) string {
+	const most = 2 << 10
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most-len("…")], "") + "…"
+}
 
 // QueueStats describes what a queue holds.
 type QueueStats struct {

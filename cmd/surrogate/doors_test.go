@@ -37,6 +37,7 @@ var doors = map[string][]string{
 var testDoors = map[string][]string{
 	"surrogate/proxy":         {"proxy", "purge", "store/memstore", "store/storetest"},
 	"surrogate/purge":         {"purge", "store/memstore", "store/storetest"},
+	"surrogate/warm":          {"store/storetest"},
 	"surrogate/store":         {"store"},
 	"surrogate/cmd/surrogate": {"store/redisstore/redistest"},
 	"surrogate/judge/fleet":   {"store/redisstore/redistest"},
