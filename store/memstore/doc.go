@@ -4,7 +4,8 @@
 //
 //	memstore.go  the Store, Get, Purge, Count
 //	put.go       Put and the changes it makes
-//	record.go    an entry as it is held: one allocation
+//	block.go     an entry as it is held: one allocation
+//	record.go    where it is held, and how it is found without a lock
 //	slab.go      records and names by number
 //	table.go     numbers by hash
 //	log.go       the purge log and those who follow it
@@ -23,13 +24,14 @@
 //
 //	Store.mu     index, queues, and every change of records, shards and graph.
 //	             Held in batches; Get and Purge never take it.
-//	shard.mu     one in 64 keys. Get holds it for reading, and for nothing slow.
+//	shard.mu     one in 64 keys, held for a change of what is found under them.
+//	             Get takes it only where changes come faster than it can read.
 //	Book's lock  the fences (package fences). Purge holds it for writing, while it raises them.
 //	graph.mu     the dependency graph, read by Dependents.
 //	purgeLog.mu  the log. Innermost.
 //
-// So a purge waits for no Put, sweep or eviction, and a hit for nothing but
-// changes to its own shard.
+// So a purge waits for no Put, sweep or eviction, and a hit for nothing. Nor
+// does it write anything that other hits read, once an entry was hit a few times.
 //
 // # Interleavings
 //
@@ -48,11 +50,14 @@
 //
 // 2026-11-23, github.com/maypok86/otter/v2 2.4.0 as the map and the policy: 223 bytes an
 // object alive beyond content at 400,000 before any index, where records, queues
-// and tables here take 118; it evicts on goroutines of its own, apart from the index's lock.
+// and tables took 118 then; it evicts on goroutines of its own, apart from the index's lock.
 //
 // 2026-11-23, Go maps for keys and names: 43 bytes a key where a slot of table.go takes
 // 14, and pointers for the collector to follow.
 //
-// 2026-11-23, garbage of a tenth of the budget, 64 MiB at least: 680 resident bytes an
-// object beyond content at 400,000, too near to the 700 allowed; a twelfth, 48 MiB at least, makes it 670.
+// 2026-11-23, an RWMutex in each shard: a hit counts itself in and out of it, on a
+// cache line that every core that hits the same page then has to fetch.
+//
+// 2026-11-23, arenas of many entries, or memory outside the heap: what a hit is
+// given would have to be counted, or copied, before its place is used again.
 package memstore

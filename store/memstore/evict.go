@@ -71,9 +71,9 @@ func (s *Store) evict(few int) bool {
 		if id == 0 {
 			return true
 		}
-		r := s.recs.at(id)
-		s.ghosts.add(uint32(r.shard), r.hash, s.count)
-		s.remove(id, r)
+		b := s.block(id)
+		s.ghosts.add(uint32(b.shard), b.hash, s.count)
+		s.remove(id)
 		s.evictions++
 	}
 	return true
@@ -108,7 +108,8 @@ func (s *Store) victim() uint32 {
 
 // enqueue puts a new record where it belongs.
 func (s *Store) enqueue(id uint32, r *record) {
-	if s.ghosts.has(uint32(r.shard), r.hash) {
+	b := r.block.Load()
+	if s.ghosts.has(uint32(b.shard), b.hash) {
 		s.push(id, r, main)
 	} else {
 		s.push(id, r, small)

@@ -63,19 +63,19 @@ func (f *fallen) last(url string) store.Seq {
 	return f.lost
 }
 
-// leaves tells the graph and the fallen what is lost with a record that leaves, or
+// leaves tells the graph and the fallen what is lost with an entry that leaves, or
 // is replaced by one that has by's names. The caller holds Store.mu.
-func (s *Store) leaves(r *record, by *store.Entry, now int64) {
-	e := r.entry()
-	s.graph.remember(&e, by, r.ends, now)
-	if r.ticket == s.book.Seq() {
+func (s *Store) leaves(b *block, by *store.Entry, now int64) {
+	e := b.entry()
+	s.graph.remember(&e, by, b.ends, now)
+	if b.ticket == s.book.Seq() {
 		return
 	}
-	v := fences.Verdict{Ticket: r.ticket, From: r.ticket}
-	b := s.book.Read()
-	defer b.Done()
+	v := fences.Verdict{Ticket: b.ticket, From: b.ticket}
+	r := s.book.Read()
+	defer r.Done()
 	// A fence on the URL itself is on the dependents' deps as well.
-	if b.Entry(&e, &v); v.Last != 0 && b.Unheard(e.Key.URL(), &v) {
+	if r.Entry(&e, &v); v.Last != 0 && r.Unheard(e.Key.URL(), &v) {
 		s.fallen.add(e.Key.URL(), v.Last)
 	}
 }

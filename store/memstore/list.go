@@ -39,8 +39,8 @@ func (s *Store) List(ctx context.Context, n store.Name, cursor string, limit int
 				return page, strconv.FormatUint(uint64(ids[i-1]), 10), nil
 			}
 			after = uint64(id)
-			if r := s.recs.at(id); r.live() && w.carries(r) && !s.deadAlready(r) {
-				page = append(page, r.entry())
+			if b := s.block(id); b != nil && w.carries(b) && !s.deadAlready(b) {
+				page = append(page, b.entry())
 			}
 		}
 		s.mu.Unlock()

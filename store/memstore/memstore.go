@@ -53,13 +53,12 @@ type Store struct {
 	opt    Options
 	seed   maphash.Seed
 	closed atomic.Bool
-
 	book   *fences.Book
-	log    purgeLog
-	graph  graph
+	recs   slab[record] // its numbers are under mu
 	shards [shards]shard
-	recs   slab[record]
 
+	log     purgeLog
+	graph   graph
 	refused atomic.Uint64
 
 	mu        sync.Mutex // guards what follows, and all changes of shards, recs and graph
@@ -76,41 +75,12 @@ type Store struct {
 	swept     uint64
 }
 
-// A shard finds the records of its share of the keys.
-type shard struct {
-	mu   sync.RWMutex // guards keys and, besides Store.mu, the records in it
-	keys table        // the newest record under each key
-	_    [64]byte     // the next shard's lock has its own cache line
-}
-
-func (sh *shard) find(s *Store, hash uint32, key string) uint32 {
-	return sh.keys.find(hash, func(id uint32) bool { return s.recs.at(id).key() == key })
-}
-
-// unchain takes a record out of the list of its key. The shard's lock is held.
-func (sh *shard) unchain(s *Store, id uint32, r *record) {
-	head := sh.find(s, r.hash, r.key())
-	switch {
-	case head != id:
-		p := s.recs.at(head)
-		for p.next != id {
-			p = s.recs.at(p.next)
-		}
-		p.next = r.next
-	case r.next != 0:
-		sh.keys.replace(r.hash, id, r.next)
-	default:
-		sh.keys.remove(r.hash, id)
-	}
-	r.next = 0
-}
-
 // New returns an empty store. Nothing runs until Run is called, and everything
 // but freeing what has died of age works without.
 func New(opt Options) *Store {
 	opt = opt.withDefaults()
 	s := &Store{opt: opt, seed: maphash.MakeSeed(), log: newPurgeLog(opt.Log)}
-	s.index.seed = s.seed
+	s.index.seed, s.index.recs = s.seed, &s.recs
 	if s.book = opt.Book; s.book == nil {
 		s.book = fences.New(fences.Options{MaxFences: opt.MaxFences, MaxPrefixes: opt.MaxPrefixes, MaxLife: opt.MaxLife})
 	}
@@ -153,110 +123,64 @@ func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (store.F
 	// later is newer than it.
 	f := store.Found{Ticket: s.book.Seq()}
 	sh, _, hash := s.shardOf(string(key))
-	var (
-		vary string
-		pick store.Pick
-		ph   uint32
-		alt  store.Pick
-		r    *record
-		e    store.Entry
-		body int
-		rest []byte
-	)
-	sh.mu.RLock()
+	var w want
+	var x sight
 	for {
-		id := sh.find(s, hash, string(key))
-		if id == 0 {
-			sh.mu.RUnlock()
-			return f, nil
-		}
-		r = s.recs.at(id)
-		if e, body, rest = decode(r.blob.slice()); e.Vary == vary {
+		s.seek(sh, hash, string(key), &w, &x)
+		if x.block == nil || x.entry.Vary == w.vary {
 			break
 		}
-		// The request is asked for its fields, which is code of the caller's,
-		// outside the lock. By then the key may be known by another Vary.
-		vary = e.Vary
-		sh.mu.RUnlock()
-		pick = store.PickOf(vary, ask)
-		ph = s.pickHash(pick)
-		alt = store.AltPick(vary, ask)
-		sh.mu.RLock()
+		// By the time the request's fields are read the key may be known by
+		// another Vary.
+		w.vary = x.entry.Vary
+		w.pick = store.PickOf(w.vary, ask)
+		w.hash = s.pickHash(w.pick)
+		w.alt = store.AltPick(w.vary, ask)
 	}
-	f.Vary = vary
-	if e.Pick != pick {
-		if r = s.choose(r, pick, ph, alt); r == nil {
-			sh.mu.RUnlock()
-			return f, nil
-		}
-		e, body, rest = decode(r.blob.slice())
-	}
-	hit := s.look(r, &e, &f)
-	big := r.big
-	if hit && r.uses.Load() < maxUses {
-		r.uses.Add(1)
-	}
-	sh.mu.RUnlock()
-	if !hit {
+	f.Vary = w.vary
+	if x.block == nil || !s.look(x.block, &x.entry, &f) {
 		return f, nil
 	}
-	f.Hit = true
-	f.Entry = e
-	if big != nil {
-		f.Entry.Body = *big
+	if x.rec.uses.Load() < maxUses {
+		x.rec.uses.Add(1)
+	}
+	f.Hit, f.Entry = true, x.entry
+	if big := x.block.big(); big != nil {
+		f.Entry.Body = big.body
 	} else {
-		f.Entry.Body = rest[:body:body]
+		f.Entry.Body = x.rest[:x.body:x.body]
 	}
 	return f, nil
 }
 
-// choose returns the record with the pick among r and those after it, or else
-// the newest with the alternative. The shard's lock is held.
-func (s *Store) choose(r *record, pick store.Pick, ph uint32, alt store.Pick) *record {
-	var second *record
-	for {
-		switch {
-		case r.pick == ph && r.entry().Pick == pick:
-			return r
-		case second == nil && alt != "" && r.entry().Alt == alt:
-			second = r
-		}
-		if r.next == 0 {
-			return second
-		}
-		r = s.recs.at(r.next)
-	}
-}
-
-// look decides whether a record may be shown, and fills in what f says about
-// it. The caller holds the shard's lock or Store.mu.
+// look decides whether an entry may be shown, and fills in what f says about it.
 //
-// Put looked at the fences before the record could be seen, and a purge may
+// Put looked at the fences before the entry could be seen, and a purge may
 // have come between, and Put lets soft fences pass. Therefore seen begins as the
-// record's ticket: whatever is newer is looked at here.
-func (s *Store) look(r *record, e *store.Entry, f *store.Found) bool {
-	if time.Now().UnixNano() >= r.ends {
+// entry's ticket: whatever is newer is looked at here.
+func (s *Store) look(b *block, e *store.Entry, f *store.Found) bool {
+	if time.Now().UnixNano() >= b.ends {
 		return false
 	}
 	fell := int64(0)
-	if r.seen.Load() >= uint64(f.Ticket) {
-		fell = r.fell.Load()
+	if b.seen.Load() >= uint64(f.Ticket) {
+		fell = b.fell.Load()
 	} else {
-		v := fences.Verdict{Ticket: r.ticket, From: store.Seq(r.seen.Load()), Fell: r.fell.Load()}
+		v := fences.Verdict{Ticket: b.ticket, From: store.Seq(b.seen.Load()), Fell: b.fell.Load()}
 		s.book.Judge(e, &v)
 		if v.Dead {
 			return false
 		}
-		// Never 0 over what another Get found: it may have looked later.
+		// Never 0 over what another Get found: it may have looked lateb.
 		if fell = v.Fell; fell != 0 {
-			r.fell.Store(fell)
+			b.fell.Store(fell)
 		}
-		r.seen.Store(uint64(f.Ticket))
+		b.seen.Store(uint64(f.Ticket))
 	}
 	if fell != 0 {
 		f.Fell = time.Unix(0, fell)
 	}
-	f.Doubt = r.ticket < s.book.Floor()
+	f.Doubt = b.ticket < s.book.Floor()
 	return true
 }
 
@@ -304,36 +228,35 @@ func (s *Store) Count(ctx context.Context, n store.Name) (store.Count, error) {
 	}
 	var c store.Count
 	if url, ok := n.URL(); ok {
-		s.each(url, func(_ uint32, r *record) {
+		s.each(url, func(b *block) {
 			c.Entries++
-			c.Bytes += r.held()
+			c.Bytes += b.held()
 		})
 	}
 	if nm := s.index.get(string(n)); nm != nil {
-		c.Entries += nm.len()
-		c.Bytes += nm.held
+		c.Entries += len(s.index.members(nm))
+		c.Bytes += s.index.held(nm)
 	}
 	return c, nil
 }
 
-// each visits the records of a URL, both schemes and all picks. The caller
+// each visits the entries of a URL, both schemes and all picks. The caller
 // holds Store.mu.
-func (s *Store) each(url string, visit func(id uint32, r *record)) {
+func (s *Store) each(url string, visit func(b *block)) {
 	for _, scheme := range [...]string{"http://", "https://"} {
 		for id := s.first(scheme + url); id != 0; {
-			r := s.recs.at(id)
-			next := r.next
-			visit(id, r)
-			id = next
+			b := s.block(id)
+			visit(b)
+			id = b.next.Load()
 		}
 	}
 }
 
 // carried is what the graph asks the store.
 func (s *Store) carried(url string, yield func(e *store.Entry, ends int64)) {
-	s.each(url, func(_ uint32, r *record) {
-		e := r.entry()
-		yield(&e, r.ends)
+	s.each(url, func(b *block) {
+		e := b.entry()
+		yield(&e, b.ends)
 	})
 }
 
@@ -370,12 +293,12 @@ func (s *Store) Close() error {
 	// stays alive with it; the rest is the garbage collector's.
 	for i := range s.shards {
 		sh := &s.shards[i]
-		sh.mu.Lock()
-		sh.keys = table{}
-		sh.mu.Unlock()
+		sh.change()
+		sh.keys.drop()
+		sh.done()
 	}
 	s.recs.drop()
-	s.index = index{seed: s.seed}
+	s.index.drop()
 	s.queues = [main + 1]queue{}
 	s.ghosts = ghosts{}
 	s.fallen.sets = nil

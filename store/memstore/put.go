@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-	"unsafe"
 
 	"surrogate/store"
 	"surrogate/store/fences"
@@ -12,13 +11,11 @@ import (
 
 // Put implements store.Store.
 func (s *Store) Put(_ context.Context, e *store.Entry) error {
-	blob, big := encode(e)
-	n := record{blob: pack(blob), big: big, ticket: e.Ticket, pick: s.pickHash(e.Pick)}
-	if n.size()*2 > s.opt.MaxBytes {
+	b := newBlock(e, names(e))
+	if b.size()*2 > s.opt.MaxBytes {
 		return store.ErrTooLarge
 	}
-	view, _, _ := decode(blob)
-	n.keyAt, n.keyLen = offset(blob, string(view.Key)), uint32(len(view.Key))
+	b.pick = s.pickHash(e.Pick)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,14 +23,13 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 		return store.ErrClosed
 	}
 	now := time.Now()
-	n.ends = now.Add(s.opt.MaxLife).UnixNano()
+	b.ends = now.Add(s.opt.MaxLife).UnixNano()
 	if end := e.Life.Ends(); end.Before(now.Add(s.opt.MaxLife)) {
-		n.ends = end.UnixNano()
+		b.ends = end.UnixNano()
 	}
-	if err := s.graph.add(e, n.ends, now.UnixNano()); err != nil {
+	if err := s.graph.add(e, b.ends, now.UnixNano()); err != nil {
 		return err
 	}
-	n.seen.Store(uint64(e.Ticket)) // whatever is newer, look looks at
 	if err := s.check(e, now.UnixNano(), fences.Reader.Admit); err != nil {
 		s.refused.Add(1)
 		if gone, ok := errors.AsType[*store.PurgedError](err); ok {
@@ -44,7 +40,7 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	if s.outdated(e) {
 		return store.ErrNewer
 	}
-	s.insert(&n, &view, now.UnixNano())
+	s.insert(b, now.UnixNano())
 	for !s.evict(64) {
 		s.mu.Unlock()
 		s.mu.Lock()
@@ -57,10 +53,10 @@ func (s *Store) Drop(e *store.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := s.first(string(e.Key)); id != 0; {
-		r := s.recs.at(id)
-		next := r.next
-		if known := r.entry(); known.Vary != e.Vary || known.Pick == e.Pick {
-			s.remove(id, r)
+		b := s.block(id)
+		next := b.next.Load()
+		if known := b.entry(); known.Vary != e.Vary || known.Pick == e.Pick {
+			s.remove(id)
 		}
 		id = next
 	}
@@ -69,12 +65,13 @@ func (s *Store) Drop(e *store.Entry) {
 // outdated reports whether something that e would take the place of is newer,
 // and not dead. The caller holds Store.mu.
 func (s *Store) outdated(e *store.Entry) bool {
-	for id := s.first(string(e.Key)); id != 0; id = s.recs.at(id).next {
-		r := s.recs.at(id)
-		known := r.entry()
-		if (known.Vary != e.Vary || known.Pick == e.Pick) && known.Newer(e) && !s.deadAlready(r) {
+	for id := s.first(string(e.Key)); id != 0; {
+		b := s.block(id)
+		known := b.entry()
+		if (known.Vary != e.Vary || known.Pick == e.Pick) && known.Newer(e) && !s.deadAlready(b) {
 			return true
 		}
+		id = b.next.Load()
 	}
 	return false
 }
@@ -109,103 +106,98 @@ func (s *Store) check(e *store.Entry, now int64, says ruling) error {
 	return says(r, e, &v, func() bool { return s.graph.depended(e.Key.URL(), now) })
 }
 
-// insert makes n visible. e is its entry as the blob has it.
-func (s *Store) insert(n *record, e *store.Entry, now int64) {
+// insert makes b visible.
+func (s *Store) insert(b *block, now int64) {
+	e := b.entry()
 	sh, number, hash := s.shardOf(string(e.Key))
-	n.shard, n.hash = uint8(number), hash
+	b.shard, b.hash = uint8(number), hash
 	id := sh.find(s, hash, string(e.Key))
 	if id != 0 {
-		if known := s.recs.at(id).entry(); known.Vary != e.Vary {
+		if known := s.block(id).entry(); known.Vary != e.Vary {
 			for ; id != 0; id = sh.find(s, hash, string(e.Key)) {
-				s.remove(id, s.recs.at(id))
+				s.remove(id)
 			}
 		}
 	}
 	picks, last := 0, id
-	for ; id != 0; id = s.recs.at(id).next {
-		if r := s.recs.at(id); r.pick == n.pick && r.entry().Pick == e.Pick {
-			s.replace(id, r, n, e, now)
+	for id != 0 {
+		known := s.block(id)
+		if known.pick == b.pick && known.entry().Pick == e.Pick {
+			s.replace(id, b, &e, now)
 			return
 		}
 		picks, last = picks+1, id
+		id = known.next.Load()
 	}
 	if picks >= s.opt.MaxPicks {
-		s.remove(last, s.recs.at(last))
+		s.remove(last)
 		s.evictions++
 	}
 	id = s.recs.take()
 	r := s.recs.at(id)
-	s.publish(id, r, n)
-	s.enter(id, r, e)
+	s.publish(id, r, b)
+	s.enter(id, b, &e)
 	s.enqueue(id, r)
-	s.account(r, +1)
+	s.account(b, +1)
 }
 
-// replace puts n in the place of a record with the same key and pick, which
-// keeps its number, its turn in the queue and its uses: it is the same thing,
-// fetched again.
-func (s *Store) replace(id uint32, r, n *record, e *store.Entry, now int64) {
-	s.leaves(r, e, now)
+// replace puts b in the place of an entry with the same key and pick. The
+// record keeps its number, its turn in the queue and its uses: it is the same
+// thing, fetched again.
+func (s *Store) replace(id uint32, b *block, e *store.Entry, now int64) {
+	r := s.recs.at(id)
+	old := r.block.Load()
+	s.leaves(old, e, now)
 	q := s.queue(r.where)
-	q.bytes -= r.size()
-	s.account(r, -1)
-	s.index.leave(&s.recs, r)
-	s.publish(id, r, n)
-	s.enter(id, r, e)
-	s.account(r, +1)
-	q.bytes += r.size()
+	q.bytes -= old.size()
+	s.account(old, -1)
+	s.index.leave(old)
+	s.publish(id, r, b)
+	s.enter(id, b, e)
+	s.account(b, +1)
+	q.bytes += b.size()
 }
 
-// publish lets Get see n as record id, the newest of its key. A Get sees the
-// record before or the record after, never neither.
-func (s *Store) publish(id uint32, r, n *record) {
-	sh := &s.shards[n.shard]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if r.live() {
-		sh.unchain(s, id, r)
+// publish lets Get see b as record id, the newest of its key. A Get sees what
+// was before or what is after, never neither.
+func (s *Store) publish(id uint32, r *record, b *block) {
+	sh := &s.shards[b.shard]
+	sh.keys.reserve() // while nobody waits
+	sh.change()
+	defer sh.done()
+	if old := r.block.Load(); old != nil {
+		sh.unchain(s, id, old)
 	}
-	r.blob, r.big, r.ticket, r.ends = n.blob, n.big, n.ticket, n.ends
-	r.keyAt, r.keyLen, r.hash, r.shard, r.pick = n.keyAt, n.keyLen, n.hash, n.shard, n.pick
-	r.fell.Store(0)
-	r.seen.Store(n.seen.Load())
-	r.next = sh.find(s, r.hash, r.key())
-	if r.next != 0 {
-		sh.keys.replace(r.hash, r.next, id)
+	head := sh.find(s, b.hash, b.key())
+	b.next.Store(head)
+	r.block.Store(b)
+	if head != 0 {
+		sh.keys.replace(b.hash, head, id)
 	} else {
-		sh.keys.insert(r.hash, id)
+		sh.keys.insert(b.hash, id)
 	}
 }
 
-// account counts a record in, or out.
-func (s *Store) account(r *record, sign int) {
+// account counts an entry in, or out.
+func (s *Store) account(b *block, sign int) {
 	s.count += sign
-	s.bytes += int64(sign) * r.size()
-	s.held += int64(sign) * r.held()
+	s.bytes += int64(sign) * b.size()
+	s.held += int64(sign) * b.held()
 }
 
-// remove takes a record out of the store. The caller holds Store.mu.
-func (s *Store) remove(id uint32, r *record) {
-	s.leaves(r, nil, s.now())
+// remove takes an entry out of the store. The caller holds Store.mu.
+func (s *Store) remove(id uint32) {
+	r := s.recs.at(id)
+	b := r.block.Load()
+	s.leaves(b, nil, s.now())
 	s.unlink(id, r)
-	s.account(r, -1)
-	s.index.leave(&s.recs, r)
-	sh := &s.shards[r.shard]
-	sh.mu.Lock()
-	sh.unchain(s, id, r)
-	s.clear(r)
-	sh.mu.Unlock()
-	s.recs.free(id)
-}
-
-// clear lets go of everything a record held.
-func (s *Store) clear(r *record) {
-	r.blob, r.refs, r.big = packed[byte]{}, packed[ref]{}, nil
-	r.next, r.pick = 0, 0
+	s.account(b, -1)
+	s.index.leave(b)
+	sh := &s.shards[b.shard]
+	sh.change()
+	sh.unchain(s, id, b)
+	r.block.Store(nil)
+	sh.done()
 	r.uses.Store(0)
-}
-
-// offset is where in blob its view s begins.
-func offset(blob []byte, s string) uint32 {
-	return uint32(uintptr(unsafe.Pointer(unsafe.StringData(s))) - uintptr(unsafe.Pointer(&blob[0])))
+	s.recs.free(id)
 }

@@ -3,121 +3,161 @@ package memstore
 import (
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"surrogate/store"
 )
 
-// bigBody is the length from which a body is kept as the slice it came in.
-// Shorter ones are copied behind the encoded rest of their entry: one
-// allocation holds everything, and the caller's slack is not kept.
-const bigBody = 16 << 10
-
-// A record is an entry as the store holds it. Where no other rule is given,
-// its fields are written with both Store.mu and the shard's lock held and read
-// under either.
+// A record is the place of an entry: what stays when the same page is fetched
+// again. It is known by its number in the slab.
 type record struct {
-	blob packed[byte] // Entry.AppendMeta, then the body unless it is big
-	refs packed[ref]  // its places in the index; under Store.mu alone
-	big  *[]byte      // a big body
-
-	ticket store.Seq
-	ends   int64 // unix nanoseconds
-
-	// seen is the sequence number up to which no hard fall covers the record,
-	// fell the earliest soft one up to there. Get sets them under the shard's
-	// read lock: fell first, so that whoever sees the new seen sees its fell.
-	// Two Gets at once write what each found to be true; the lower seen may
-	// stay, which costs another look.
-	seen atomic.Uint64
-	fell atomic.Int64
-
-	keyAt, keyLen uint32 // where in blob the key is
-	hash          uint32 // of the key
-	pick          uint32 // hash of the pick
-	next          uint32 // the next pick of the same key, in order of storing, newest first
+	// block is the entry, nil while the record is free. It changes with both
+	// Store.mu and the shard's lock held; who holds neither loads it once.
+	block atomic.Pointer[block]
 
 	// The queue it waits in for its eviction; under Store.mu alone, but for
 	// uses, which Get counts up to maxUses.
 	prev, after uint32
 	uses        atomic.Uint32
 	where       queueName
-	shard       uint8
 }
 
-// A packed slice is one of less than 4 Gi elements, a third smaller than Go's.
-type packed[T any] struct {
-	p    *T
-	n, c uint32
+// size is what the record costs with its entry.
+func (r *record) size() int64 { return r.block.Load().size() }
+
+// block is the entry of a record that is in use.
+func (s *Store) block(id uint32) *block { return s.recs.at(id).block.Load() }
+
+// A shard finds the records of its share of the keys. Those who read it take
+// no lock and write nothing that others read: they look at version before and
+// after, and what they found is how things were if it is even and the same. Only
+// where changes come too fast for that they take the lock.
+type shard struct {
+	mu      sync.Mutex    // held for every change, after Store.mu
+	version atomic.Uint64 // odd while something changes
+	keys    table         // the newest record under each key
+	_       [128]byte     // the next shard has its own cache lines
 }
 
-func pack[T any](s []T) packed[T] {
-	return packed[T]{unsafe.SliceData(s), uint32(len(s)), uint32(cap(s))}
+// change begins a change of the shard, of its records' blocks and their next.
+// The caller holds Store.mu; done ends it.
+func (sh *shard) change() {
+	sh.mu.Lock()
+	sh.version.Add(1)
 }
 
-func (p packed[T]) slice() []T { return unsafe.Slice(p.p, p.c)[:p.n] }
-
-// key is a view of the blob. It must not outlive the record in anything that
-// outlives the blob.
-func (r *record) key() string {
-	return unsafe.String(&r.blob.slice()[r.keyAt], int(r.keyLen))
+func (sh *shard) done() {
+	sh.version.Add(1)
+	sh.mu.Unlock()
 }
 
-// live reports whether the record is in use.
-func (r *record) live() bool { return r.blob.p != nil }
+// find returns the newest record under a key, 0 when there is none. Where it is
+// called without Store.mu, the answer may be anything unless version says otherwise.
+func (sh *shard) find(s *Store, hash uint32, key string) uint32 {
+	return sh.keys.find(hash, func(id uint32) bool {
+		b := s.peek(id)
+		return b != nil && b.key() == key
+	})
+}
 
-// decode returns the record's entry without its body, the length of that body
-// and, unless it is big, the body.
-func decode(blob []byte) (e store.Entry, body int, rest []byte) {
-	e, body, rest, err := store.DecodeMeta(blob)
-	if err != nil {
-		panic("memstore: the store's own encoding does not decode: " + err.Error())
+// peek is the entry of a record, nil if it is free. It takes any number.
+func (s *Store) peek(id uint32) *block {
+	r := s.recs.peek(id)
+	if r == nil {
+		return nil
 	}
-	return e, body, rest
+	return r.block.Load()
 }
 
-// entry is the record's entry without its body.
-func (r *record) entry() store.Entry {
-	e, _, _ := decode(r.blob.slice())
-	return e
-}
-
-// held is what Entry.Bytes says of the entry.
-func (r *record) held() int64 {
-	e, body, _ := decode(r.blob.slice())
-	return e.Bytes() + int64(body)
-}
-
-// size is what the record costs: memory taken, not bytes used.
-func (r *record) size() int64 {
-	n := int64(unsafe.Sizeof(*r)) + keySlot + int64(r.blob.c) + int64(r.refs.c)*int64(unsafe.Sizeof(ref{})+unsafe.Sizeof(member{}))
-	if r.big != nil {
-		n += int64(cap(*r.big)) + int64(unsafe.Sizeof(*r.big))
+// unchain takes a record out of the list of its key. The shard is changing.
+func (sh *shard) unchain(s *Store, id uint32, b *block) {
+	head := sh.find(s, b.hash, b.key())
+	next := b.next.Load()
+	switch {
+	case head != id:
+		p := s.block(head)
+		for p.next.Load() != id {
+			p = s.block(p.next.Load())
+		}
+		p.next.Store(next)
+	case next != 0:
+		sh.keys.replace(b.hash, id, next)
+	default:
+		sh.keys.remove(b.hash, id)
 	}
-	return n
 }
 
-// keySlot is what a slot of a table costs at its average load.
-const keySlot = 14
+// tries is how often a reader tries before it waits for the shard's lock.
+const tries = 4
 
-var scratch = sync.Pool{New: func() any { return new([]byte) }}
+// A want is what a request asks a key for.
+type want struct {
+	vary string
+	pick store.Pick
+	hash uint32 // of the pick
+	alt  store.Pick
+}
 
-// encode makes the record's blob and body of e. Its allocation is as big as
-// the size class it lies in, so that its capacity is what it costs.
-func encode(e *store.Entry) (blob []byte, big *[]byte) {
-	p := scratch.Get().(*[]byte)
-	defer scratch.Put(p)
-	*p = e.AppendMeta((*p)[:0])
-	n := len(*p)
-	if len(e.Body) >= bigBody {
-		big = new(e.Body)
-	} else {
-		n += len(e.Body)
+// A sight is what was seen under a key.
+type sight struct {
+	rec   *record
+	block *block
+	entry store.Entry // without its body
+	body  int         // that body's length
+	rest  []byte      // what it begins, unless it is big
+}
+
+// seek finds what a key has for w; x.block is nil when that is nothing. If the
+// key is known by another Vary than w's, it is the newest of the key's entries.
+func (s *Store) seek(sh *shard, hash uint32, key string, w *want, x *sight) {
+	for range tries {
+		v := sh.version.Load()
+		if v%2 != 0 {
+			continue
+		}
+		s.choose(sh, hash, key, w, x)
+		if sh.version.Load() == v {
+			return
+		}
 	}
-	blob = append([]byte(nil), make([]byte, n)...)[:0]
-	blob = append(blob, *p...)
-	if big == nil {
-		blob = append(blob, e.Body...)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.choose(sh, hash, key, w, x)
+}
+
+// choose finds the entry with w's pick, or else the newest with the alternative.
+func (s *Store) choose(sh *shard, hash uint32, key string, w *want, x *sight) {
+	x.block = nil
+	id := sh.find(s, hash, key)
+	if id == 0 || !x.see(s, id) || x.entry.Vary != w.vary || x.entry.Pick == w.pick {
+		return
 	}
-	return blob, big
+	second := uint32(0)
+	// While things change the list may lead anywhere, round in a circle too.
+	for n := s.opt.MaxPicks; id != 0 && n > 0; n-- {
+		b := s.peek(id)
+		switch {
+		case b == nil:
+			x.block = nil
+			return
+		case b.pick == w.hash && b.entry().Pick == w.pick:
+			x.see(s, id)
+			return
+		case second == 0 && w.alt != "" && b.entry().Alt == w.alt:
+			second = id
+		}
+		id = b.next.Load()
+	}
+	if x.block = nil; second != 0 {
+		x.see(s, second)
+	}
+}
+
+// see makes x what a record holds.
+func (x *sight) see(s *Store, id uint32) bool {
+	x.rec = s.recs.peek(id)
+	if x.block = s.peek(id); x.block == nil {
+		return false
+	}
+	x.entry, x.body, x.rest = x.block.decode()
+	return true
 }

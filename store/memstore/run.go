@@ -48,8 +48,8 @@ func (s *Store) expire(n uint32, now int64) {
 		if s.hand++; s.hand > s.recs.last() {
 			s.hand = 1
 		}
-		if r := s.recs.at(s.hand); r.live() && r.ends <= now {
-			s.remove(s.hand, r)
+		if b := s.block(s.hand); b != nil && b.ends <= now {
+			s.remove(s.hand)
 			s.expired++
 		}
 	}

@@ -12,13 +12,24 @@ const slabChunk = 1 << 8
 // the directory is replaced, not written to.
 type slab[T any] struct {
 	dir   atomic.Pointer[[]*[slabChunk]T]
-	fresh uint32   // the lowest number never handed out, less one
-	freed []uint32 // numbers to hand out again
+	_     [128]byte // who only reads has no part in what is written here
+	fresh uint32    // the lowest number never handed out, less one
+	freed []uint32  // numbers to hand out again
 }
 
 // at returns the slot with a number that was handed out.
 func (s *slab[T]) at(id uint32) *T {
 	return &(*s.dir.Load())[id/slabChunk][id%slabChunk]
+}
+
+// peek is at for those who cannot know that the number was handed out: nil if
+// it was not, or has been dropped.
+func (s *slab[T]) peek(id uint32) *T {
+	dir := s.dir.Load()
+	if dir == nil || int(id/slabChunk) >= len(*dir) {
+		return nil
+	}
+	return &(*dir)[id/slabChunk][id%slabChunk]
 }
 
 // take hands out a slot that holds the zero T, or what free left in it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"runtime"
+	"strings"
 
 	"surrogate/store"
 )
@@ -78,36 +79,36 @@ func (sw *sweep) batch(w *walk) (more bool) {
 	sw.ids, more = w.next(sw.ids[:0], sweepBatch)
 	for _, id := range sw.ids {
 		// An earlier one's key may have taken this one with it.
-		if r := s.recs.at(id); r.live() && r.ticket < sw.ev.Seq && w.carries(r) {
-			sw.key(r)
+		if b := s.block(id); b != nil && b.ticket < sw.ev.Seq && w.carries(b) {
+			sw.key(b.key())
 		}
 	}
 	return more
 }
 
-// key deals with everything that fell under a record's key, so that the key
-// comes once. The caller holds Store.mu.
-func (sw *sweep) key(r *record) {
+// key deals with everything that fell under a key, so that the key comes
+// once. The caller holds Store.mu.
+func (sw *sweep) key(key string) {
 	s := sw.s
-	x := store.Swept{Key: store.Key(string([]byte(r.key())))}
+	x := store.Swept{Key: store.Key(strings.Clone(key))} // of its own: the block is let go of
 	for id := s.first(string(x.Key)); id != 0; {
-		r := s.recs.at(id)
-		next := r.next
-		if r.ticket < sw.ev.Seq && !sw.done.has(id) && sw.covers(r) {
+		b := s.block(id)
+		next := b.next.Load()
+		if b.ticket < sw.ev.Seq && !sw.done.has(id) && sw.covers(b) {
 			if sw.ev.Soft {
 				sw.done.set(id)
 			}
-			if sw.ev.Soft && s.deadAlready(r) {
+			if sw.ev.Soft && s.deadAlready(b) {
 				id = next
 				continue
 			}
 			x.Entries++
-			x.Bytes += r.held()
+			x.Bytes += b.held()
 			if !sw.ev.Soft {
-				if r.uses.Load() > 0 || r.where == main {
-					s.ghosts.add(uint32(r.shard), r.hash, s.count) // when it is fetched again it is not new
+				if r := s.recs.at(id); r.uses.Load() > 0 || r.where == main {
+					s.ghosts.add(uint32(b.shard), b.hash, s.count) // when it is fetched again it is not new
 				}
-				s.remove(id, r)
+				s.remove(id)
 				s.swept++
 			}
 		}
@@ -118,28 +119,28 @@ func (sw *sweep) key(r *record) {
 	}
 }
 
-// covers reports whether the event's names cover the record.
-func (sw *sweep) covers(r *record) bool {
+// covers reports whether the event's names cover the entry.
+func (sw *sweep) covers(b *block) bool {
 	if sw.names[store.AllName] {
 		return true
 	}
-	e := r.entry()
+	e := b.entry()
 	for n := range e.Names() {
 		if sw.names[n] {
 			return true
 		}
 	}
 	for _, w := range sw.prefix {
-		if w.carries(r) {
+		if w.carries(b) {
 			return true
 		}
 	}
 	return false
 }
 
-// deadAlready reports whether a record is past its end or fell hard.
-func (s *Store) deadAlready(r *record) bool {
-	e := r.entry()
+// deadAlready reports whether an entry is past its end or fell hard.
+func (s *Store) deadAlready(b *block) bool {
+	e := b.entry()
 	f := store.Found{Ticket: s.book.Seq()}
-	return !s.look(r, &e, &f)
+	return !s.look(b, &e, &f)
 }

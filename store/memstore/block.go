@@ -1,0 +1,149 @@
+package memstore
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"surrogate/store"
+)
+
+// A block is an entry as the store holds it, and the head of one allocation
+// that has no pointers in it: behind the block come what Entry.AppendMeta made,
+// then the body, and at the end of the allocation, where there would be slack
+// anyway, the entry's refs. Nothing of it changes once it can be found, but for
+// what is said here.
+type block struct {
+	// seen is the sequence number up to which no hard fall covers the entry,
+	// fell the earliest soft one up to there. Get sets fell first, so that whoever
+	// sees the new seen sees its fell. Two Gets at once write what each found
+	// to be true; the lower seen may stay, which costs another look.
+	seen atomic.Uint64
+	fell atomic.Int64
+
+	ticket store.Seq
+	ends   int64 // unix nanoseconds
+
+	next atomic.Uint32 // the next pick of the same key, in order of storing, newest first; see shard
+	hash uint32        // of the key
+	pick uint32        // hash of the pick
+	room uint32        // what the allocation holds, its head included; 0 for a bigBlock
+
+	keyAt, keyLen uint32 // where in the meta the key is
+	refs          uint32 // how many refs there are; under Store.mu alone
+	shard         uint8
+}
+
+// A bigBlock is the block of an entry whose body is kept as the slice it came
+// in. Its meta has the body's length, but not the body behind it.
+type bigBlock struct {
+	block
+	meta []byte
+	body []byte
+	refs []ref
+}
+
+// bigBody is the length from which a body is kept in a bigBlock. Shorter ones
+// are copied: one allocation holds everything, and the caller's slack is not kept.
+const bigBody = 16 << 10
+
+const (
+	blockSize  = int(unsafe.Sizeof(block{}))
+	refSize    = int(unsafe.Sizeof(ref{}))
+	memberSize = 4
+	recordSize = int(unsafe.Sizeof(record{}))
+	// keySlot is what a slot of a table costs at its average load.
+	keySlot = 14
+)
+
+func (b *block) big() *bigBlock {
+	if b.room != 0 {
+		return nil
+	}
+	return (*bigBlock)(unsafe.Pointer(b))
+}
+
+// bytes is what lies behind the block, or a big one's meta.
+func (b *block) bytes() []byte {
+	if big := b.big(); big != nil {
+		return big.meta
+	}
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(b), blockSize)), int(b.room)-blockSize)
+}
+
+// key shares the block's memory.
+func (b *block) key() string {
+	return unsafe.String(&b.bytes()[b.keyAt], int(b.keyLen))
+}
+
+// decode returns the entry without its body, that body's length and, unless it
+// is big, the body and what follows it. They share the block's memory.
+func (b *block) decode() (e store.Entry, body int, rest []byte) {
+	e, body, rest, err := store.DecodeMeta(b.bytes())
+	if err != nil {
+		panic("memstore: the store's own encoding does not decode: " + err.Error())
+	}
+	return e, body, rest
+}
+
+// entry is the entry without its body.
+func (b *block) entry() store.Entry {
+	e, _, _ := b.decode()
+	return e
+}
+
+// held is what Entry.Bytes says of the entry.
+func (b *block) held() int64 {
+	e, body, _ := b.decode()
+	return e.Bytes() + int64(body)
+}
+
+// places are the entry's refs. The caller holds Store.mu.
+func (b *block) places() []ref {
+	if big := b.big(); big != nil {
+		return big.refs[len(big.refs)-int(b.refs):]
+	}
+	if b.refs == 0 {
+		return nil
+	}
+	at := int(b.room) - refSize*int(b.refs)
+	return unsafe.Slice((*ref)(unsafe.Add(unsafe.Pointer(b), at)), b.refs)
+}
+
+// size is what the entry costs: memory taken, not bytes used.
+func (b *block) size() int64 {
+	n := recordSize + keySlot
+	if big := b.big(); big != nil {
+		n += int(unsafe.Sizeof(*big)) + cap(big.meta) + cap(big.body) + refSize*cap(big.refs)
+	} else {
+		n += int(b.room)
+	}
+	return int64(n)
+}
+
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// newBlock makes the block of e, with room for as many refs.
+func newBlock(e *store.Entry, refs int) *block {
+	p := scratch.Get().(*[]byte)
+	defer scratch.Put(p)
+	*p = e.AppendMeta((*p)[:0])
+	var b *block
+	if len(e.Body) >= bigBody {
+		b = &(&bigBlock{meta: append([]byte(nil), *p...), body: e.Body, refs: make([]ref, refs)}).block
+	} else {
+		// The size class that this lies in, so that the capacity is what it costs.
+		mem := append([]byte(nil), make([]byte, blockSize+len(*p)+len(e.Body)+refSize*refs)...)
+		mem = mem[:cap(mem)]
+		b = (*block)(unsafe.Pointer(&mem[0]))
+		b.room = uint32(len(mem))
+		copy(mem[blockSize+copy(mem[blockSize:], *p):], e.Body)
+	}
+	b.refs = uint32(refs)
+	b.ticket = e.Ticket
+	b.seen.Store(uint64(e.Ticket)) // whatever is newer, look looks at
+	key := b.entry().Key
+	b.keyAt = uint32(uintptr(unsafe.Pointer(unsafe.StringData(string(key)))) - uintptr(unsafe.Pointer(&b.bytes()[0])))
+	b.keyLen = uint32(len(key))
+	return b
+}
