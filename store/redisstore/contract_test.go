@@ -13,9 +13,10 @@ import (
 
 var prefixes atomic.Int64
 
-// fresh returns options for a store of its own on a server.
+// fresh returns options for a store of its own on a server that is well, with
+// the patience that a busy machine asks for.
 func fresh(url string) Options {
-	return Options{Redis: Redis{URL: url}, Prefix: fmt.Sprintf("t%d", prefixes.Add(1))}
+	return Options{Redis: Redis{URL: url}, Prefix: fmt.Sprintf("t%d", prefixes.Add(1)), Budget: 20 * time.Second}
 }
 
 func TestContract(t *testing.T) {

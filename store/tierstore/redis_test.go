@@ -22,6 +22,7 @@ var prefixes atomic.Int64
 func join(t *testing.T, url string, o redisstore.Options, memory memstore.Options) store.Store {
 	t.Helper()
 	o.Redis.URL = url
+	o.Budget = 20 * time.Second // a busy machine is not a Redis in trouble
 	o.Prefix = fmt.Sprintf("t%d", prefixes.Add(1))
 	redis, err := redisstore.New(o)
 	if err != nil {
