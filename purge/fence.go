@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -70,8 +71,14 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 	began := time.Now()
 	all := slices.Contains(j.names, store.AllName)
 	c := newCascade(p.store, p.o.MaxExpand, j.names)
+	var tooMany error
 	if !all {
-		if _, err := c.walk(ctx, j.names); err != nil {
+		_, err := c.walk(ctx, j.names)
+		switch {
+		case j.via == ByTraffic && errors.Is(err, ErrTooMany):
+			// The change has been made already, so what was changed falls by itself.
+			tooMany, c = err, newCascade(p.store, p.o.MaxExpand, j.names)
+		case err != nil:
 			return p.refused(j, err)
 		}
 	}
@@ -87,7 +94,10 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 	until, cancel := context.WithTimeout(ctx, p.waitOf(&j))
 	defer cancel()
 	nodes, everywhere := p.heardBy(until, ev.Seq)
-	if !all {
+	if tooMany != nil {
+		err = fmt.Errorf("%w: %w", ErrPartial, tooMany)
+		j.notes = append(slices.Clip(j.notes), err.Error())
+	} else if !all {
 		ctx, cancel := context.WithTimeout(ctx, secondWalk)
 		defer cancel()
 		for {

@@ -15,7 +15,7 @@ import (
 // no *RequestError comes from the store, and nothing was purged.
 var (
 	// ErrTooMany refuses a purge whose cascade is over the bound. Nothing was
-	// purged.
+	// purged, except by traffic; see Purger.Invalidate.
 	ErrTooMany = errors.New("too many names depend on this")
 	// ErrConflict refuses a purge whose id another, different purge had. Nothing
 	// was purged.

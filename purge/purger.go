@@ -142,7 +142,9 @@ func (p *Purger) PurgeKey(ctx context.Context, key store.Key) (Receipt, error) {
 // Invalidate purges names and everything made from what carries them, on behalf
 // of traffic: an unsafe method that succeeded (RFC 9111 section 4.4), a
 // Cache-Group-Invalidation (RFC 9875 section 3), a refused fill. by says which,
-// for the log: "POST shop.example/cart".
+// for the log: "POST shop.example/cart". Where the cascade is over the bound,
+// what carries the names themselves falls all the same, because the change has
+// been made; the error is an ErrTooMany and an ErrPartial then.
 func (p *Purger) Invalidate(ctx context.Context, names []store.Name, soft bool, by string) error {
 	if len(names) == 0 {
 		return nil

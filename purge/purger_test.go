@@ -129,6 +129,27 @@ func TestACascadeOverTheBoundIsAnErrorAndPurgesNothing(t *testing.T) {
 	}
 }
 
+// What an unsafe request has changed falls even if what is made from it is too
+// much: the change has been made, and there is nobody to ask again.
+func TestTrafficOverTheBoundPurgesWhatWasChanged(t *testing.T) {
+	s := newStore(t)
+	for i := range 12 {
+		put(t, s, fmt.Sprintf("http://shop/%d", i), "", fmt.Sprintf("/%d", i+1))
+	}
+	put(t, s, "http://shop/12", "", "")
+	p := purge.New(purge.Options{Store: s, MaxExpand: 10})
+	err := p.Invalidate(t.Context(), store.URLNames("http://shop/12"), false, "POST http://shop/12")
+	if !errors.Is(err, purge.ErrTooMany) || !errors.Is(err, purge.ErrPartial) {
+		t.Fatalf("err = %v, want ErrPartial and ErrTooMany", err)
+	}
+	if served(t, s, "http://shop/12") {
+		t.Error("what was posted to stands")
+	}
+	if served(t, s, "http://shop/11") || !served(t, s, "http://shop/10") {
+		t.Error("not just what is made from it directly fell with it")
+	}
+}
+
 // A racing store stores an entry between a purger's walk and its fence.
 type racing struct {
 	store.Store
