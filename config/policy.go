@@ -113,9 +113,13 @@ type Fresh struct {
 	// Most, as a fraction up to 0.9, by which a life is shortened at random, so
 	// that what was fetched together does not expire together; 0 for none.
 	Jitter float64 `toml:"jitter" default:"0" max:"0.9"`
-	// Refresh what is asked for often before it expires, the earlier the longer
-	// its fetch takes: 1 is usual, up to 10 is earlier, 0 is off.
+	// Refresh what is hot before it expires, so that no visitor waits for it: at a
+	// random moment, the earlier the longer its fetch takes and the fewer ask for
+	// it; 1 is usual, up to 10 is earlier, 0 is off.
 	Early float64 `toml:"early" default:"0" max:"10"`
+	// How hot that is: requests a minute, each counting half as much after ten
+	// minutes. What is asked for less is left to expire.
+	EarlyHeat float64 `toml:"early_heat" default:"1"`
 }
 
 // Fill bounds a fetch from an origin.

@@ -90,6 +90,7 @@ func (p *Proxy) fly(f *flight, q *request, found *store.Found, d decision, after
 		p.run(ctx, f, q, &in, d)
 		p.land(f)
 		f.over()
+		close(f.landed)
 		if after != nil {
 			after()
 		}
@@ -136,6 +137,7 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 		f.finish(nil, err)
 		return
 	case e != nil:
+		f.stored = e
 		f.answered(&answer{kept: true, other: true, whole: e, entry: e, status: e.Status, length: int64(len(e.Body))})
 		f.finish(nil, nil)
 		return
@@ -165,11 +167,21 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 	}
 	timer := time.AfterFunc(s.Fill.ResponseTimeout, func() { f.cancel(errResponseTimeout) })
 	defer timer.Stop()
+	origin := s.origin
+	if f.warming {
+		origin = s.warming
+		s.counts.warmFetches.Inc()
+	} else {
+		s.counts.visiting.Add(1)
+		defer s.counts.visiting.Add(-1)
+	}
 	sent := time.Now()
 	s.counts.fetches.Inc()
-	resp, err := s.origin.RoundTrip(p.newFetch(p.tracing(ctx, f, q), q, header))
+	resp, err := origin.RoundTrip(p.newFetch(p.tracing(ctx, f, q), q, header))
 	timer.Stop()
 	received := time.Now()
+	f.cost = received.Sub(sent)
+	p.tellFetch(f, s, resp, err)
 	if err != nil {
 		var netErr net.Error
 		if err = cause(ctx, err); errors.As(err, &netErr) && netErr.Timeout() && received.Sub(sent) >= s.Fill.ResponseTimeout {
@@ -226,6 +238,7 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 			p.resting.add(q.key, adm.why, received, restFor)
 		}
 		s.counts.notKept(adm.why)
+		f.unkept = adm.why
 		a.header = s.visible(resp.Header)
 		a.live = resp
 		f.answered(a)
@@ -249,6 +262,7 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 			s.counts.fetchErrors.Inc()
 		} else {
 			s.counts.notKept(whyTooLarge)
+			f.unkept = whyTooLarge
 			p.unshared.add(q.key, whyTooLarge, time.Now(), s.Fill.Unshared)
 		}
 		return
@@ -268,7 +282,7 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 		}
 	}
 	makeWhole(&full)
-	p.put(ctx, q, &full)
+	p.keep(ctx, f, q, &full)
 }
 
 // copyIn reads the content into the flight. fits is false when it became too
@@ -314,13 +328,14 @@ func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Head
 	e, keep := p.freshened(q, f.ticket, old, h, sent, received)
 	q.site.counts.revalidated.Inc()
 	if !keep {
+		f.unkept = whyNoStore
 		p.unshared.add(q.key, whyNoStore, received, q.site.Fill.Unshared)
 		p.resting.add(q.key, whyNoStore, received, restFor)
 	}
 	f.answered(&answer{at: received, kept: keep, whole: &e, entry: &e, status: http.StatusNotModified, length: int64(len(e.Body))})
 	f.finish(nil, nil)
 	if keep {
-		p.put(p.ctx, q, &e) // whether or not a client still waits
+		p.keep(p.ctx, f, q, &e) // whether or not a client still waits
 	}
 }
 

@@ -30,6 +30,13 @@ type flight struct {
 
 	alone      bool // shared with nobody
 	background bool // a refresh that no client waits for
+	warming    bool // begun by Warm, for nobody yet
+
+	// What came of it: to be read once landed is closed.
+	landed chan struct{}
+	stored *store.Entry  // what is in the store now; nil if nothing was put there
+	unkept Reason        // why not, where the origin's answer or the store says so
+	cost   time.Duration // from the request to the response's head
 
 	mu      sync.Mutex
 	wake    chan struct{} // closed and replaced whenever a field below changes
@@ -72,7 +79,7 @@ type reader struct {
 func newFlight(id flightID, ticket store.Seq, cancel context.CancelCauseFunc) *flight {
 	return &flight{
 		id: id, ticket: ticket, cancel: cancel, began: time.Now(),
-		wake: make(chan struct{}), clients: make(map[*reader]struct{}),
+		wake: make(chan struct{}), landed: make(chan struct{}), clients: make(map[*reader]struct{}),
 	}
 }
 

@@ -94,7 +94,7 @@ func (p *Proxy) completed(ctx context.Context, f *flight, q *request, old *store
 	}
 	f.answered(&answer{at: received, kept: true, whole: &e, entry: &e, status: resp.StatusCode, length: int64(len(e.Body))})
 	f.finish(nil, nil)
-	p.put(ctx, q, &e)
+	p.keep(ctx, f, q, &e)
 }
 
 // again fetches from the start, with no regard to what is stored: what the
@@ -107,8 +107,9 @@ func (p *Proxy) again(ctx context.Context, f *flight, q *request) {
 	p.run(ctx, f, q, &store.Found{Ticket: f.ticket}, decision{act: actFetch})
 }
 
-// put stores e, and passes on the fall of one that a purge overtook.
-func (p *Proxy) put(ctx context.Context, q *request, e *store.Entry) {
+// put stores e, and passes on the fall of one that a purge overtook. It returns
+// why nothing is stored now, whyNone where e is, or something newer.
+func (p *Proxy) put(ctx context.Context, q *request, e *store.Entry) Reason {
 	err := p.store.Put(ctx, e)
 	var purged *store.PurgedError
 	switch {
@@ -121,13 +122,24 @@ func (p *Proxy) put(ctx context.Context, q *request, e *store.Entry) {
 				p.log.Error("could not pass on a purge", "url", string(e.Key), "error", err)
 			}
 		}
+		return whyPurged
 	case errors.Is(err, store.ErrNewer):
 		// Somebody else's later fetch was faster.
 	case errors.Is(err, store.ErrTooLarge):
 		q.site.counts.notKept(whyTooLarge)
+		return whyTooLarge
 	default:
 		q.site.counts.storeErrors.Inc()
 		p.log.Error("could not store a response", "url", string(e.Key), "error", err)
+		return whyStore
+	}
+	return whyNone
+}
+
+// keep stores what the flight brought.
+func (p *Proxy) keep(ctx context.Context, f *flight, q *request, e *store.Entry) {
+	if f.unkept = p.put(ctx, q, e); f.unkept == whyNone {
+		f.stored = e
 	}
 }
 

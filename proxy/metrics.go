@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -23,6 +24,7 @@ import (
 //	surrogate_not_kept_total{site,why}       responses not stored, by reason
 //	surrogate_catch_all_total{site}          responses whose tags could not all be kept: they fall with every purge
 //	surrogate_refresh_dropped_total{site}    background refreshes left to a later request because too many were under way
+//	surrogate_warm_fetches_total{site}       fetches begun for warming, whoever else they served
 //	surrogate_store_errors_total{site}       lookups and puts that failed
 //	surrogate_claims_total{site,result}      fetches agreed upon with other nodes: won (made here), found (made elsewhere and used),
 //	                                         vain (waited for, and nothing came of it), left (refreshes that another node made),
@@ -47,6 +49,8 @@ type siteCounts struct {
 	unkept         [numReasons]*metrics.Counter
 	catchAll       *metrics.Counter
 	refreshDropped *metrics.Counter
+	warmFetches    *metrics.Counter
+	visiting       atomic.Int64 // visitors' fetches under way
 	storeErrors    *metrics.Counter
 	claims         [len(claimResults)]*metrics.Counter
 }
@@ -87,7 +91,7 @@ func (c *counts) site(name string) *siteCounts {
 		fetchSeconds: c.set.GetOrCreatePrometheusHistogram(fmt.Sprintf("surrogate_fetch_seconds{site=%q}", name)),
 		fetchErrors:  counter("fetch_errors_total"), surplus: counter("origin_surplus_total"),
 		revalidated: counter("revalidated_total"), stored: counter("stored_total"),
-		catchAll: counter("catch_all_total"), refreshDropped: counter("refresh_dropped_total"), storeErrors: counter("store_errors_total"),
+		catchAll: counter("catch_all_total"), refreshDropped: counter("refresh_dropped_total"), warmFetches: counter("warm_fetches_total"), storeErrors: counter("store_errors_total"),
 	}
 	for _, r := range results {
 		s.requests[r] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_requests_total{site=%q,cache=%q}", name, r))

@@ -33,6 +33,14 @@ type Options struct {
 	// Nil is told nothing.
 	Served func(Served)
 
+	// Heat is how often a key was asked for lately, in requests a minute. With nil,
+	// Site.EarlyHeat is of no effect.
+	Heat func(store.Key) float64
+
+	// Fetched is told of each answered or failed fetch that fills or refreshes the
+	// store, for pacing those that no visitor waits for. Nil is told nothing.
+	Fetched func(Fetched)
+
 	Log     *slog.Logger // errors and warnings; nil discards them
 	Access  *slog.Logger // one record a request; nil writes none
 	Metrics *metrics.Set // nil counts into a set of its own
@@ -69,6 +77,7 @@ type Site struct {
 	Debug       bool     // tell clients key and tags
 	MaxObject   int64    // bytes of the largest body that is stored; 0 means 32 MiB
 	Early       float64  // above 0, refresh hot entries early: the beta of the XFetch rule, 1 is usual
+	EarlyHeat   float64  // how hot they must be, in requests a minute
 	Fill        Fill
 }
 

@@ -39,16 +39,27 @@ func (p *Proxy) newOrigin(s *site) *origin {
 	for _, u := range s.Origins {
 		o.servers = append(o.servers, &server{url: u})
 	}
+	o.rt = p.newTransport(s, s.Fill.MaxConns)
+	return o
+}
+
+// apart is the same origin by other connections.
+func (o *origin) apart(rt http.RoundTripper) *origin {
+	return &origin{servers: o.servers, rt: rt, retries: o.retries}
+}
+
+// newTransport makes connections to a site's origins, at most so many to each;
+// 0 is no limit.
+func (p *Proxy) newTransport(s *site, maxConns int) http.RoundTripper {
 	if p.transport != nil {
-		o.rt = p.transport(&s.Site)
-		return o
+		return p.transport(&s.Site)
 	}
 	t := &http.Transport{
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // what the client asked for is what is fetched and stored
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    s.Fill.IdleConns,
-		MaxConnsPerHost:        s.Fill.MaxConns,
+		MaxConnsPerHost:        maxConns,
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    s.Fill.ConnectTimeout,
 		ResponseHeaderTimeout:  s.Fill.ResponseTimeout,
@@ -58,8 +69,7 @@ func (p *Proxy) newOrigin(s *site) *origin {
 		ReadBufferSize:         16 << 10,
 	}
 	frame(t, &net.Dialer{Timeout: s.Fill.ConnectTimeout, KeepAlive: 30 * time.Second}, p.surplusOf(s))
-	o.rt = t
-	return o
+	return t
 }
 
 // surplusOf counts what a site's origins send beyond their responses, and tells

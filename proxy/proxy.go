@@ -21,6 +21,8 @@ type Proxy struct {
 	fleet      store.Fleet // the store again, if several nodes share it
 	invalidate func(ctx context.Context, names []store.Name, by string) error
 	served     func(Served)
+	heat       func(store.Key) float64
+	fetched    func(Fetched)
 	trusted    []netip.Prefix
 	log        *slog.Logger
 	access     *slog.Logger
@@ -46,7 +48,7 @@ func New(o Options) (*Proxy, error) {
 		return nil, errors.New("proxy: there is no store")
 	}
 	p := &Proxy{
-		store: o.Store, invalidate: o.Invalidate, served: o.Served, trusted: o.Trusted, log: o.Log, access: o.Access, transport: o.Transport,
+		store: o.Store, invalidate: o.Invalidate, served: o.Served, heat: o.Heat, fetched: o.Fetched, trusted: o.Trusted, log: o.Log, access: o.Access, transport: o.Transport,
 		unshared: newUnshared(), resting: newUnshared(), loopID: "surrogate-" + rand.Text()[:12],
 	}
 	if p.log == nil {
@@ -189,7 +191,7 @@ func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 		o.why = d.why
 		switch d.act {
 		case actHit:
-			if !found.Bodyless && earlyRefresh(&found, now, q.site.Early, randFloat()) {
+			if !found.Bodyless && p.wantsEarly(q.site, &found, now) {
 				p.refresh(q, &found, d)
 			}
 			p.serve(&found.Entry, q.arrived, true)

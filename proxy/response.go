@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -114,18 +113,6 @@ func valuesOf(h http.Header, names []string) []string {
 		out = append(out, h[n]...)
 	}
 	return out
-}
-
-// earlyRefresh decides whether a request for a fresh entry refreshes it ahead of
-// time, with a chance that grows as the end comes near, the earlier the longer a
-// fetch takes and the more often it is asked for: the XFetch rule of Vattani,
-// Chierichetti and Lowenstein. beta 0 never does. rnd is in [0, 1).
-func earlyRefresh(f *store.Found, now time.Time, beta, rnd float64) bool {
-	if beta <= 0 || f.Entry.Cost <= 0 {
-		return false
-	}
-	gap := float64(f.Entry.Cost) * beta * -math.Log(1-rnd)
-	return float64(freshUntil(f).Sub(now)) <= gap
 }
 
 func randFloat() float64 { return rand.Float64() }

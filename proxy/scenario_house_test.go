@@ -79,7 +79,7 @@ func newHouseOn(t testing.TB, log *slog.Logger, opt memstore.Options) *house {
 }
 
 // openHouse opens a house for a site; without a transport its origin is real.
-func openHouse(t testing.TB, log *slog.Logger, site proxy.Site, opt memstore.Options, transport func(*proxy.Site) http.RoundTripper) *house {
+func openHouse(t testing.TB, log *slog.Logger, site proxy.Site, opt memstore.Options, transport func(*proxy.Site) http.RoundTripper, edits ...func(*proxy.Options)) *house {
 	t.Helper()
 	h := &house{t: t, site: site}
 	h.store = &flakyStore{Store: memstore.New(opt)}
@@ -91,14 +91,18 @@ func openHouse(t testing.TB, log *slog.Logger, site proxy.Site, opt memstore.Opt
 		ACL:   []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	var err error
-	h.proxy, err = proxy.New(proxy.Options{
+	options := proxy.Options{
 		Store: h.store, Sites: []proxy.Site{h.site}, Log: log,
 		Invalidate: func(ctx context.Context, names []store.Name, by string) error {
 			return h.purger.Invalidate(ctx, names, false, by)
 		},
 		Trusted:   []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Transport: transport,
-	})
+	}
+	for _, edit := range edits {
+		edit(&options)
+	}
+	h.proxy, err = proxy.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

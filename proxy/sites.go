@@ -15,12 +15,15 @@ import (
 type site struct {
 	Site
 	origin http.RoundTripper
-	passer *httputil.ReverseProxy
-	hidden map[string]bool // fields, in canonical form, that are not passed on to clients
-	tagged []string        // TagFields without Cache-Groups, canonical
-	groups bool            // TagFields has Cache-Groups
-	deps   []string        // DepFields, canonical
-	counts *siteCounts
+	// warming is the origin again, with connections of its own: no visitor waits
+	// for one that warming has.
+	warming http.RoundTripper
+	passer  *httputil.ReverseProxy
+	hidden  map[string]bool // fields, in canonical form, that are not passed on to clients
+	tagged  []string        // TagFields without Cache-Groups, canonical
+	groups  bool            // TagFields has Cache-Groups
+	deps    []string        // DepFields, canonical
+	counts  *siteCounts
 }
 
 const cacheGroups = "Cache-Groups"
@@ -89,7 +92,8 @@ func (p *Proxy) newSite(c Site) *site {
 	for _, f := range slices.Concat(c.StripFields, []string{"Surrogate-Control", "Cache-Group-Invalidation"}) {
 		s.hidden[http.CanonicalHeaderKey(f)] = true
 	}
-	s.origin = p.newOrigin(s)
+	o := p.newOrigin(s)
+	s.origin, s.warming = o, o.apart(p.newTransport(s, 0))
 	s.passer = p.newPasser(s)
 	return s
 }
@@ -138,8 +142,10 @@ func (p *Proxy) Site(host string) *Site {
 // closeIdle closes the connections that the sites' origins keep.
 func (t *siteTable) closeIdle() {
 	for _, s := range t.all {
-		if c, ok := s.origin.(interface{ CloseIdleConnections() }); ok {
-			c.CloseIdleConnections()
+		for _, o := range []http.RoundTripper{s.origin, s.warming} {
+			if c, ok := o.(interface{ CloseIdleConnections() }); ok {
+				c.CloseIdleConnections()
+			}
 		}
 	}
 }

@@ -210,6 +210,7 @@ func siteOf(cfg *config.Config, s *config.Site) proxy.Site {
 		Debug:         s.Debug,
 		MaxObject:     int64(cfg.Cache.MaxObject),
 		Early:         s.Fresh.Early,
+		EarlyHeat:     s.Fresh.EarlyHeat,
 		Fill:          fillOf(cfg, &s.Fill),
 	}
 }
