@@ -144,7 +144,7 @@ func (s *Store) commit(ctx context.Context, inc *incarnation, p store.Purge) (st
 		bytes += len(a)
 	}
 	keep := logged{Names: p.Names, Asked: p.Asked, Soft: p.Soft, ID: p.ID, By: p.By, Why: p.Why}
-	keys := []string{s.stateKey(), s.logKey(), s.fencesKey(), s.softKey(), s.clockKey(), s.bigKey()}
+	keys := []string{s.stateKey(), s.logKey(), s.fencesKey(), s.softKey(), s.clockKey(), s.bigKey(), s.nodesKey()}
 	args := []any{inc.id, flag(p.Soft), "", s.opt.Purges}
 	if len(names) > maxLogged || bytes > maxLoggedBytes {
 		token := strconv.FormatUint(rand.Uint64(), 36)
@@ -172,7 +172,12 @@ func (s *Store) commit(ctx context.Context, inc *incarnation, p store.Purge) (st
 	if err != nil {
 		return store.Event{}, err
 	}
-	return store.Event{Purge: p, Seq: seqOf(text(out, 0)), At: micros(text(out, 1))}, nil
+	if len(out) < 3 {
+		return store.Event{}, fmt.Errorf("redisstore: purge: an answer of %d values", len(out))
+	}
+	ev := store.Event{Purge: p, Seq: seqOf(text(out, 0)), At: micros(text(out, 1))}
+	s.acks.keep(ev.Seq, rollOf(inc, out[1:]))
+	return ev, nil
 }
 
 // distinct is names once each, and last the one that every purge takes with it.

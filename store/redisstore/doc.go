@@ -22,7 +22,7 @@
 // # What the control plane costs
 //
 //	Purge          purge.lua; with more than 500 names RPUSH PEXPIRE for each 500 before
-//	Await          nodes.lua, and then only what others say on the channel acks
+//	Await          what others say on the channel acks; nodes.lua after 50 ms, or if it is another's purge
 //	to have heard  XREAD's answer, lease.lua (which says it on acks)
 //	a node, idle   XREAD four times a second, lease.lua every MaxDeaf/3, trim.lua every 10 s
 //	to join        begin.lua, load.lua for each 1,000 fences, ZRANGE clock and big

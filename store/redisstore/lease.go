@@ -103,6 +103,11 @@ type acks struct {
 	mu   sync.Mutex // guards what follows
 	last map[string]ack
 	news chan struct{} // closed when one comes
+	// rolls are who was to hear this node's latest purges, as their commits said.
+	rolls [64]struct {
+		seq store.Seq
+		roll
+	}
 }
 
 type ack struct {
@@ -128,6 +133,22 @@ func (a *acks) take(msg string) {
 	a.news = make(chan struct{})
 }
 
+// keep notes who was to hear a purge.
+func (a *acks) keep(seq store.Seq, r roll) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := &a.rolls[seq%store.Seq(len(a.rolls))]
+	at.seq, at.roll = seq, r
+}
+
+// whoWas returns what keep was told.
+func (a *acks) whoWas(seq store.Seq) (roll, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := a.rolls[seq%store.Seq(len(a.rolls))]
+	return at.roll, at.seq == seq && at.inc != nil
+}
+
 // heard reports whether all nodes have said that they heard seq, and a channel
 // that is closed when another says something.
 func (a *acks) heard(inc string, seq store.Seq, nodes map[string]store.Seq) (all bool, news <-chan struct{}) {
@@ -147,18 +168,24 @@ func (a *acks) heard(inc string, seq store.Seq, nodes map[string]store.Seq) (all
 // pollAcks is how often Await asks, should an ack not come.
 const pollAcks = 50 * time.Millisecond
 
-// Await implements store.Fleet. In health it costs one round trip and the
-// others' acks, which come by themselves.
+// Await implements store.Fleet. In health it costs nothing but the others' acks,
+// which come by themselves: who is to hear, the commit has said.
 func (s *Store) Await(ctx context.Context, seq store.Seq) (map[string]store.Seq, bool, error) {
 	var heard map[string]store.Seq
-	for {
+	for first := true; ; first = false {
 		err := s.usable(ctx)
 		var fleet roll
 		if err == nil {
-			fleet, err = s.roll(ctx)
+			var told bool
+			if fleet, told = s.acks.whoWas(seq); !told || !first {
+				fleet, err = s.roll(ctx)
+			}
 		}
 		if err == nil {
 			heard = fleet.leased()
+			if _, ok := heard[s.member]; ok && s.inc.Load() == fleet.inc {
+				heard[s.member] = max(heard[s.member], s.heard()) // it need not be told
+			}
 			// Until the leases of an incarnation before this one have ended there
 			// may be nodes nobody here knows of.
 			left := s.opt.MaxDeaf - fleet.age
@@ -237,6 +264,11 @@ func (s *Store) roll(ctx context.Context) (roll, error) {
 	if err != nil {
 		return roll{}, err
 	}
+	return rollOf(inc, out), nil
+}
+
+// rollOf reads what nodes.lua answers.
+func rollOf(inc *incarnation, out []any) roll {
 	now := micros(text(out, 0))
 	r := roll{inc: inc, age: now.Sub(micros(text(out, 1)))}
 	for i := 2; i+1 < len(out); i += 2 {
@@ -245,7 +277,7 @@ func (s *Store) roll(ctx context.Context) (roll, error) {
 		n.Leased = now.Before(n.Until)
 		r.nodes = append(r.nodes, n)
 	}
-	return r, nil
+	return r
 }
 
 // Nodes implements store.Fleet.

@@ -44,13 +44,21 @@ func (s *Store) follow(ctx context.Context) error {
 	return nil
 }
 
-// turn is how long a sweep works before it rests for as long.
-const turn = 500 * time.Microsecond
+const (
+	// turn is how long a sweep works before it rests for as long.
+	turn = 500 * time.Microsecond
+	// headStart is how long it leaves the purge to be heard and answered, which all
+	// nodes have a part in.
+	headStart = 5 * time.Millisecond
+)
 
 // sweep frees what a purge killed in memory.
 func (s *Store) sweep(ctx context.Context, ev store.Event) {
 	if ev.Soft {
 		return // it kills nothing
+	}
+	if !rest(ctx, headStart) {
+		return
 	}
 	began := time.Now()
 	for _, err := range s.mem.Sweep(ctx, ev) {
@@ -58,14 +66,22 @@ func (s *Store) sweep(ctx context.Context, ev store.Event) {
 			return // closed, or told to stop
 		}
 		if worked := time.Since(began); worked >= turn {
-			rest := time.NewTimer(worked)
-			select {
-			case <-rest.C:
-			case <-ctx.Done():
-				rest.Stop()
+			if !rest(ctx, worked) {
 				return
 			}
 			began = time.Now()
 		}
+	}
+}
+
+// rest waits for d, and reports whether it came to that before ctx ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
