@@ -3,12 +3,15 @@ package purge
 import (
 	"context"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"surrogate/store"
 )
 
 const (
 	maxCounted   = 64      // names that a purge counts before it is in force
+	countsAtOnce = 16      // names of a fleet's store that are counted together
 	maxWalked    = 200     // entries that a purge looks at for its first count, some tenths of a millisecond
 	maxDryWalked = 100_000 // entries that a dry run looks at
 	pageSize     = 1000    // entries read at a time
@@ -71,39 +74,37 @@ func falling(names []store.Name) []store.Name {
 	return append(names[:len(names):len(names)], store.CatchAllName)
 }
 
-// before is exactly, for a purge that does not fail for want of a number. Those
-// of traffic do without: nobody reads it, and somebody waits for an answer.
-func (p *Purger) before(ctx context.Context, j *job, names []store.Name) (store.Count, bool) {
+// before counts what a job is about to take, and says in it how well it could. A
+// purge does not fail for want of a number. Those of traffic do without: nobody
+// reads it, and somebody waits for an answer.
+func (p *Purger) before(ctx context.Context, j *job, names []store.Name) {
 	if j.via == ByTraffic || len(names) > maxCounted {
-		return store.Count{}, false
+		return
 	}
-	c, exact, err := p.exactly(ctx, names)
-	if err != nil {
+	var err error
+	if j.count, j.exact, err = p.exactly(ctx, names); err != nil {
 		p.log.Warn("purge: counting failed", "id", j.id, "error", err)
 	}
-	return c, exact
+	j.counted = err == nil
 }
 
 // exactly counts what names are about to take, each entry once. It gives up,
 // and exact is false, where that would take a look at more than maxWalked
-// entries: a purge costs the same whatever it covers. What only one name takes,
-// the index has counted, but for what fell before and is not swept yet, here or
-// on another node.
+// entries: a purge costs the same whatever it covers. It is atMost then. What
+// only one name takes, the index has counted, but for what fell before and is
+// not swept yet, here or on another node.
 func (p *Purger) exactly(ctx context.Context, names []store.Name) (c store.Count, exact bool, err error) {
+	names = falling(names)
+	each, err := p.countEach(ctx, names)
+	if err != nil {
+		return c, false, err
+	}
 	var carried []store.Name
-	sum := 0
-	for _, n := range falling(names) {
-		cnt, err := p.count(ctx, n)
-		if err != nil {
-			return c, false, err
-		}
-		if cnt.Entries > 0 {
+	for i, n := range names {
+		if each[i].Entries > 0 {
 			carried = append(carried, n)
-			sum += cnt.Entries
-			c = cnt
-		}
-		if sum > maxWalked && len(carried) > 1 {
-			return c, false, nil
+			c.Entries += each[i].Entries
+			c.Bytes += each[i].Bytes
 		}
 	}
 	if len(carried) == 0 {
@@ -112,30 +113,67 @@ func (p *Purger) exactly(ctx context.Context, names []store.Name) (c store.Count
 	if _, isPrefix := carried[0].Prefix(); len(carried) == 1 && !isPrefix && p.fleet == nil && p.unswept.Load() == 0 {
 		return c, true, nil
 	}
-	if sum > maxWalked {
-		return c, false, nil
-	}
-	t := p.newTally(maxWalked)
-	for _, n := range carried {
-		if _, whole, err := t.add(ctx, n); err != nil || !whole {
-			return c, false, err
+	if c.Entries <= maxWalked {
+		t := p.newTally(maxWalked)
+		whole := true
+		for i := 0; i < len(carried) && whole && err == nil; i++ {
+			_, whole, err = t.add(ctx, carried[i])
+		}
+		if err != nil || whole {
+			return t.count, err == nil, err
 		}
 	}
-	return t.count, true, nil
+	if len(carried) > 1 {
+		c, err = p.bounded(ctx, c)
+	}
+	return c, false, err
 }
 
 // atMost is the most that names can take: an entry with two of them counts
 // twice, but no more than everything.
 func (p *Purger) atMost(ctx context.Context, names []store.Name) (c store.Count, err error) {
-	for _, n := range falling(names) {
-		cnt, err := p.count(ctx, n)
-		if err != nil {
-			return c, err
-		}
+	each, err := p.countEach(ctx, falling(names))
+	if err != nil {
+		return c, err
+	}
+	for _, cnt := range each {
 		c.Entries += cnt.Entries
 		c.Bytes += cnt.Bytes
 	}
 	return p.bounded(ctx, c)
+}
+
+// countEach is count of each name. In a fleet that is a round trip each, so some
+// are under way at once.
+func (p *Purger) countEach(ctx context.Context, names []store.Name) ([]store.Count, error) {
+	each := make([]store.Count, len(names))
+	if p.fleet == nil {
+		for i, n := range names {
+			var err error
+			if each[i], err = p.count(ctx, n); err != nil {
+				return nil, err
+			}
+		}
+		return each, nil
+	}
+	var next atomic.Int64
+	var failed atomic.Pointer[error]
+	var all sync.WaitGroup
+	for range min(len(names), countsAtOnce) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(names)) && failed.Load() == nil; i = next.Add(1) - 1 {
+				var err error
+				if each[i], err = p.count(ctx, names[i]); err != nil {
+					failed.Store(&err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := failed.Load(); err != nil {
+		return nil, *err
+	}
+	return each, nil
 }
 
 // bounded is c, or everything where that is less.

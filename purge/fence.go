@@ -29,6 +29,7 @@ type job struct {
 	expandedMore int
 	count        store.Count // what it takes
 	exact        bool        // whether that is known exactly
+	counted      bool        // whether, if not exactly, it is the most it can be
 }
 
 // print identifies what a job asks for.
@@ -69,6 +70,8 @@ const secondWalk = 30 * time.Second
 // fence is the purge itself; see the package comment for why in this order.
 func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error) {
 	began := time.Now()
+	p.purging.Add(1)
+	defer p.purging.Add(-1)
 	all := slices.Contains(j.names, store.AllName)
 	c := newCascade(p.store, p.o.MaxExpand, j.names)
 	var tooMany error
@@ -84,7 +87,7 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 	}
 	j.asked, j.askedMore = listed(j.asked)
 	names := slices.Concat(j.names, c.found)
-	j.count, j.exact = p.before(ctx, &j, names)
+	p.before(ctx, &j, names)
 	ev, err := p.store.Purge(ctx, j.purge(names))
 	if err != nil {
 		return p.refused(j, err)
@@ -113,7 +116,7 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 				j.notes = append(slices.Clip(j.notes), err.Error())
 				break
 			}
-			j.exact = false
+			j.exact, j.counted = false, false
 			events = append(events, ev)
 			names = append(names, fresh...)
 			nodes, everywhere = p.heardBy(until, ev.Seq)
@@ -165,7 +168,7 @@ func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Nam
 		Nodes: map[string]store.Seq{p.o.Node: last.Seq}, Complete: whole,
 		TookMS: milliseconds(took), At: last.At, Via: j.via, By: j.by, Why: j.why, Rewarm: j.rewarm, Notes: j.notes,
 	}
-	if !j.exact {
+	if !j.exact && !j.counted {
 		var err error
 		if j.count, err = p.atMost(ctx, names); err != nil {
 			// The purge stands; only its first count is missing.
@@ -179,7 +182,7 @@ func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Nam
 	p.journal.add(rec, whole)
 	p.unswept.Add(int64(len(events)))
 	for _, ev := range events {
-		if !p.queue.push(sweep{ev, rec}) {
+		if !p.queue.push(sweep{ev: ev, rec: rec, rewarm: j.rewarm}) {
 			p.counts.sweepsSkipped.Inc()
 			p.journal.note(rec, "not swept, because too many sweeps were waiting: entries stays an estimate")
 		}

@@ -72,6 +72,7 @@ type Purger struct {
 	journal *journal
 	queue   *queue
 	unswept atomic.Int64 // purges whose sweep is not done, or never will be
+	purging atomic.Int64 // purges whose answer is awaited
 	counts  *counts
 	access  atomic.Pointer[access]
 	admin   tokens

@@ -280,6 +280,19 @@ func (j *journal) swept(rec *record, entries int, bytes int64) {
 	}
 }
 
+// sweptWith ends one sweep that another was made for. What that one found is not
+// what this purge took, so the count stays what it was.
+func (j *journal) sweptWith(rec *record) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if rec.left--; rec.left == 0 {
+		rec.receipt.State = Swept
+	}
+	if !rec.receipt.Exact {
+		rec.receipt.Notes = append(slices.Clip(rec.receipt.Notes), "swept together with a later purge of the same: entries stays an estimate")
+	}
+}
+
 // note adds a remark to a receipt.
 func (j *journal) note(rec *record, s string) {
 	j.mu.Lock()

@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,35 +13,46 @@ import (
 const (
 	maxWaiting = 100_000 // sweeps waiting; beyond, they are left out
 	batchSize  = 500     // keys handed on at once
-
-	// Sweeping is nobody's business who waits for an answer, so it takes at most
-	// half of one core, in turns of work and rest, and begins only when the
-	// purge's own answer is likely to be out. A million entries take seconds.
-	headStart = 2 * time.Millisecond
-	turn      = 500 * time.Microsecond
 )
 
 // A sweep is one fence to sweep up after.
 type sweep struct {
-	ev  store.Event
-	rec *record
+	ev     store.Event
+	rec    *record
+	rewarm int
+	also   []*record // of purges that this one sweeps up after as well: see queue
+}
+
+// same reports whether one sweep would yield what the other does, and more.
+func (s *sweep) same(later *sweep) bool {
+	return s.ev.Soft && later.ev.Soft && s.rewarm == later.rewarm && slices.Equal(s.ev.Names, later.ev.Names)
 }
 
 // A queue of sweeps, first in, first out, bounded.
+//
+// A soft purge that is repeated before its sweep has begun is swept with the
+// later one, once: the sweep takes nothing away, so both would yield the same
+// keys. Otherwise a tag on a hundred thousand pages that is soft-purged every
+// second would have more swept every second than can be.
 type queue struct {
 	wake chan struct{} // has room for one token: something was pushed
 
-	mu    sync.Mutex // guards the field below
+	mu    sync.Mutex // guards the fields below
 	items []sweep
+	soft  map[store.Name]int // the last soft sweep that begins with a name, by its place among all ever pushed
+	taken int                // how many have been taken
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+func newQueue() *queue {
+	return &queue{wake: make(chan struct{}, 1), soft: make(map[store.Name]int)}
+}
 
 // push reports false when the queue is full.
 func (q *queue) push(s sweep) bool {
 	q.mu.Lock()
 	full := len(q.items) >= maxWaiting
 	if !full {
+		q.join(&s)
 		q.items = append(q.items, s)
 	}
 	q.mu.Unlock()
@@ -53,13 +65,39 @@ func (q *queue) push(s sweep) bool {
 	return !full
 }
 
-// take empties the queue.
-func (q *queue) take() []sweep {
+// join lets s take over from the sweep before it that it covers. The place of
+// that stays, with nothing to do.
+func (q *queue) join(s *sweep) {
+	if !s.ev.Soft || len(s.ev.Names) == 0 {
+		return
+	}
+	first := s.ev.Names[0]
+	if at, ok := q.soft[first]; ok && at >= q.taken {
+		if before := &q.items[at-q.taken]; before.same(s) {
+			s.also = append(before.also, before.rec)
+			before.rec, before.also = nil, nil
+		}
+	}
+	q.soft[first] = q.taken + len(q.items)
+}
+
+// next takes the first sweep, if there is one.
+func (q *queue) next() (sweep, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	items := q.items
-	q.items = nil
-	return items
+	for len(q.items) > 0 {
+		s := q.items[0]
+		q.items[0] = sweep{}
+		q.items = q.items[1:]
+		if s.ev.Soft && len(s.ev.Names) > 0 && q.soft[s.ev.Names[0]] == q.taken {
+			delete(q.soft, s.ev.Names[0])
+		}
+		q.taken++
+		if s.rec != nil {
+			return s, true
+		}
+	}
+	return sweep{}, false
 }
 
 func (q *queue) waiting() float64 {
@@ -90,9 +128,10 @@ func (p *Purger) Run(ctx context.Context) error {
 
 func (p *Purger) sweeping(ctx context.Context) error {
 	for {
-		for _, s := range p.queue.take() {
-			if ctx.Err() != nil {
-				return nil
+		for ctx.Err() == nil {
+			s, ok := p.queue.next()
+			if !ok {
+				break
 			}
 			p.sweep(ctx, s)
 		}
@@ -126,7 +165,8 @@ func (p *Purger) sweep(ctx context.Context, s sweep) {
 		}
 		batch = nil
 	}
-	began := time.Now()
+	turns := p.newTurns(ctx)
+	defer turns.end()
 	for sw, err := range p.store.Sweep(ctx, s.ev) {
 		if err != nil {
 			if ctx.Err() == nil {
@@ -144,14 +184,14 @@ func (p *Purger) sweep(ctx context.Context, s sweep) {
 		if batch = append(batch, sw); len(batch) == batchSize {
 			flush()
 		}
-		if worked := time.Since(began); worked >= turn {
-			pause(ctx, worked)
-			began = time.Now()
-		}
+		turns.pass(ctx)
 	}
 	flush()
 	if ctx.Err() == nil { // a sweep cut short by ctx has not counted everything
-		p.unswept.Add(-1)
+		p.unswept.Add(-1 - int64(len(s.also)))
 		p.journal.swept(s.rec, entries, bytes)
+		for _, rec := range s.also {
+			p.journal.sweptWith(rec)
+		}
 	}
 }
