@@ -6,7 +6,7 @@ GO   ?= ./...
 # What "surrogate version" prints; where it is empty, what Go knows of the build.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help test race fuzz lint judge fleet bench demo build setup
+.PHONY: help test race fuzz lint judge fleet bench compare demo build setup
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ fleet: setup ## three nodes and Redis under faults for minutes, 200,000 reads; S
 
 bench: ## benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem $(GO)
+
+compare: ## beside HAProxy, nginx and Varnish on this machine: ten minutes that it should have to itself; ARGS="-only requests"
+	go run ./bench $(ARGS)
 
 demo: ## a shop behind the proxy, to play with
 	go run ./cmd/surrogate demo

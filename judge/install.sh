@@ -12,6 +12,7 @@ has node || lack nodejs
 has npm || lack npm
 has redis-server || lack redis-server
 has nginx || lack nginx-light
+has wrk || lack wrk
 has chromium || lack chromium
 has php || lack php-cli
 [ -e /usr/share/doc/python-jinja2-doc/html/index.html ] || lack python-jinja2-doc

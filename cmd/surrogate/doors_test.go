@@ -29,6 +29,7 @@ var doors = map[string][]string{
 	"surrogate/store/storetest":  {"store"},
 
 	"surrogate/store/redisstore/redistest": {},
+	"surrogate/bench":                      {},
 	"surrogate/judge":                      {},
 	"surrogate/judge/fleet":                {},
 }

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// otherTable has the figures that are no rows of requests.
+func (b *bench) otherTable() table {
+	t := table{head: []string{"what", "figure"}}
+	add := func(what, format string, args ...any) {
+		t.lines = append(t.lines, []string{what, fmt.Sprintf(format, args...)})
+	}
+	if r := b.redis; r != nil {
+		for i, row := range r.rows {
+			add("round trips to Redis of a "+row.title, "%.2f", r.trips[i])
+		}
+		for _, what := range slices.Sorted(maps.Keys(r.ofGET)) {
+			add("throughput of such hits in the store, as a share of a bare GET's, "+strings.ReplaceAll(what, ",", ", "), "%.2f", r.ofGET[what])
+		}
+	}
+	for _, m := range b.remembered {
+		note := ""
+		if m.name == nginxName {
+			note = " (in files, which fill whole pages; no tags)"
+		}
+		add(fmt.Sprintf("memory of an object of %d bytes with three tags, of %s, beyond those, %s", m.of, thousands(float64(b.o.memory)), m.name),
+			"%.2f KB%s", m.beyond/1000, note)
+	}
+	for _, p := range b.purged {
+		s := fmt.Sprintf("%.2f ms", median(p.took))
+		if len(p.took) > 1 {
+			s += fmt.Sprintf(", at most %.2f ms of %d", slices.Max(p.took), len(p.took))
+		}
+		add(fmt.Sprintf("purge of a tag on %s objects, request to answer, %s", thousands(float64(p.objects)), p.name), "%s", s)
+	}
+	if s := b.stormed; s != nil {
+		line := func(all []time.Duration) string {
+			return fmt.Sprintf("%.2f / %.2f / %.2f ms", at(all, 0.5), at(all, 0.99), at(all, 0.999))
+		}
+		add(fmt.Sprintf("%s hits a second, quiet: p50 / p99 / p99.9", thousands(stormHits)), "%s", line(s.quiet))
+		add(fmt.Sprintf("the same while %d purges a second fall, each over %s objects", stormRate, thousands(float64(s.objects))), "%s", line(s.loud))
+		add("those purges themselves", "%s; %d of %d in time", line(sorted(s.purges)), len(s.purges), s.asked)
+	}
+	for _, h := range b.herded {
+		add(fmt.Sprintf("%s clients at once on a %s key over three nodes with one Redis", thousands(float64(b.o.clients)), h.title),
+			"%s fetches of the origin, at most %s; all answered after %.0f ms, of which the origin takes %d",
+			strconv.FormatFloat(median(h.fetches), 'g', -1, 64), strconv.FormatFloat(slices.Max(h.fetches), 'g', -1, 64),
+			median(h.took), slowness.Milliseconds())
+	}
+	return t
+}
+
+func sorted(ds []time.Duration) []time.Duration { return slices.Sorted(slices.Values(ds)) }

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// cacheMegabytes is what each server may cache in where memory is not the subject.
+const cacheMegabytes = 1024
+
+// A row is a kind of request that several servers are measured with.
+type row struct {
+	title   string
+	kind    string // of the origin's path
+	size    int    // of the body
+	objects int    // that are asked for in turn; 0 for ever new ones
+	status  int
+	hit     bool     // the origin is not asked
+	fields  []string // of the request
+	names   []string // of the servers
+}
+
+var (
+	caches  = []string{surrogateName, haproxyName, nginxName, varnishName}
+	hitters = append([]string{floorName}, caches...)
+	session = []string{"Cookie", "session=0123456789abcdef"}
+)
+
+// The rows that targets speak of.
+const (
+	hitRow   = 0
+	hit10Row = 1
+	missRow  = 4
+	passRow  = 5
+)
+
+var rows = []row{
+	{"hit, 1 KiB", kindHit, 1 << 10, 1000, 200, true, nil, hitters},
+	{"hit, 10 KiB", kindHit, 10 << 10, 1000, 200, true, nil, hitters},
+	{"hit, 100 KiB", kindHit, 100 << 10, 100, 200, true, nil, hitters},
+	{"304, to If-None-Match", kindHit, 1 << 10, 1000, 304, true, []string{"If-None-Match", etagOf(1 << 10)}, hitters},
+	{"miss, 1 KiB, stored", kindHit, 1 << 10, 0, 200, false, nil, caches},
+	{"passed through, 1 KiB", kindOwn, 1 << 10, 100, 200, false, session, append(slices.Clone(caches), reverseName)},
+}
+
+// A sample is one measurement.
+type sample struct {
+	cpu            float64 // µs of CPU for a request
+	rate           float64 // requests in a second
+	p50, p99, p999 float64 // µs
+	busy           float64 // of the server's core
+}
+
+// A rowResult is a row with what was measured, by server.
+type rowResult struct {
+	row
+	samples map[string][]sample
+}
+
+// requests measures every row on every server, in turns.
+func (b *bench) requests(ctx context.Context) error {
+	origin, source, err := b.startOrigin(ctx)
+	if err != nil {
+		return err
+	}
+	started := []*process{source}
+	servers := map[string]*server{}
+	for _, name := range names[1:] {
+		if !b.there(name) {
+			continue
+		}
+		x, err := b.launch(ctx, name, origin, cacheMegabytes)
+		if err != nil {
+			return err
+		}
+		servers[name] = x
+		started = append(started, x.process)
+	}
+	type turn struct {
+		row  *rowResult
+		at   *server
+		path string
+		wire int // length of an answer
+	}
+	var turns []*turn
+	results := make([]rowResult, len(b.o.rows))
+	for i, r := range b.o.rows {
+		results[i] = rowResult{r, map[string][]sample{}}
+		prefix := strings.TrimSuffix(pathOf(r.kind, r.size, "product+list", 0), "0")
+		var canned []byte
+		for _, name := range r.names {
+			x := servers[name]
+			if x == nil {
+				continue
+			}
+			wire, err := b.check(ctx, r, x, origin, prefix)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", r.title, name, err)
+			}
+			if name == surrogateName {
+				canned = wire
+			}
+			turns = append(turns, &turn{&results[i], x, prefix, len(wire)})
+		}
+		if slices.Contains(r.names, floorName) && b.there(floorName) {
+			x, err := b.launchFloor(ctx, canned)
+			if err != nil {
+				return err
+			}
+			started = append(started, x.process)
+			turns = append(turns, &turn{&results[i], x, prefix, len(canned)})
+		}
+	}
+	for round := range b.o.rounds {
+		b.say("round %d of %d: %d measurements of %d s", round+1, b.o.rounds, len(turns), b.o.seconds)
+		for _, t := range turns {
+			path := t.path
+			if t.row.objects == 0 {
+				path += fmt.Sprintf("%d-", round) // what earlier rounds have not stored
+			}
+			s, err := b.measure(ctx, t.row.row, t.at, origin, path, t.wire)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", t.row.title, t.at.name, err)
+			}
+			t.row.samples[t.at.name] = append(t.row.samples[t.at.name], s)
+		}
+		slices.Reverse(turns) // so that nobody always comes after the same
+	}
+	b.requested = results
+	return b.end(started...)
+}
+
+// check looks at what a server answers before it is measured, and fills it with
+// what will be asked for. It returns an answer as it came.
+func (b *bench) check(ctx context.Context, r row, x *server, origin, prefix string) (wire []byte, err error) {
+	path := func(i int) string { return fmt.Sprintf("%scheck-%d", prefix, i) }
+	if r.hit {
+		path = func(i int) string { return fmt.Sprint(prefix, i) }
+		if err := warm(ctx, r, x, origin, path); err != nil {
+			return nil, fmt.Errorf("%w: %s", err, &x.said)
+		}
+	}
+	const looks = 20
+	several := func() (err error) {
+		for i := range looks {
+			if wire, err = look(r, x.addr, path(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	n, err := askedBy(origin, several)
+	if err != nil {
+		return nil, err
+	}
+	if r.hit && n != 0 || !r.hit && n != looks {
+		return nil, fmt.Errorf("the origin was asked %d times for %d requests: %s", n, looks, &x.said)
+	}
+	if r.objects == 0 { // what was new is stored now
+		if n, err = askedBy(origin, several); err != nil {
+			return nil, err
+		} else if n != 0 {
+			return nil, fmt.Errorf("%d of %d misses were not stored: %s", n, looks, &x.said)
+		}
+	}
+	return wire, nil
+}
+
+// warm has a server fetch all that will be asked for, again if need be: on a busy
+// machine a fleet's store may have missed some.
+func warm(ctx context.Context, r row, x *server, origin string, path func(i int) string) error {
+	for range 5 {
+		once := func() error { return fill(ctx, x.addr, r.objects, path) }
+		if err := once(); err != nil {
+			return err
+		}
+		if n, err := askedBy(origin, once); n == 0 || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("it does not keep %d objects", r.objects)
+}
+
+// askedBy is how often the origin is asked while f runs.
+func askedBy(origin string, f func() error) (int64, error) {
+	before, err := asked(origin)
+	if err != nil {
+		return 0, err
+	}
+	if err := f(); err != nil {
+		return 0, err
+	}
+	after, err := asked(origin)
+	return after - before, err
+}
+
+// look asks for one path and checks the answer against what the origin says.
+func look(r row, addr, path string) ([]byte, error) {
+	a, err := get(addr, path, r.fields...)
+	if err != nil {
+		return nil, err
+	}
+	if a.status != r.status {
+		return nil, fmt.Errorf("GET %s is answered %d, not %d", path, a.status, r.status)
+	}
+	_, meant := appendMeant(path)
+	if r.status == 200 && !bytes.Equal(a.body, meant.body) {
+		return nil, fmt.Errorf("the body of %s is not the origin's", path)
+	}
+	fields := []string{"etag", "last-modified", "vary", "cache-control", "content-type", "content-security-policy", "x-frame-options"}
+	if r.status == 304 {
+		fields = fields[:1] // the field that all of them send
+	}
+	for _, f := range fields {
+		if got, want := a.field(f), meant.field(f); got != want {
+			return nil, fmt.Errorf("%s of %s is %q, not %q", f, path, got, want)
+		}
+	}
+	if a.field("xkey") != "" {
+		return nil, fmt.Errorf("tags are passed on")
+	}
+	return append(slices.Clone(a.head), a.body...), nil
+}
+
+// appendMeant is the origin's answer at a path, as it is on the wire and taken apart.
+func appendMeant(path string) ([]byte, answer) {
+	wire, _ := appendAnswer(nil, nil, path)
+	end := bytes.Index(wire, []byte("\r\n\r\n")) + 4
+	return wire, answer{status: 200, head: wire[:end], body: wire[end:]}
+}
+
+// measure is one turn of one server at one row.
+func (b *bench) measure(ctx context.Context, r row, x *server, origin, path string, wire int) (sample, error) {
+	asked0, err := asked(origin)
+	if err != nil {
+		return sample{}, err
+	}
+	cpu0, err := x.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	began := time.Now()
+	l, err := b.wrk(ctx, x.addr, path, r.objects, r.fields...)
+	if err != nil {
+		return sample{}, err
+	}
+	took := time.Since(began)
+	cpu1, err := x.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	asked1, err := asked(origin)
+	if err != nil {
+		return sample{}, err
+	}
+	if err := plausible(r, l, asked1-asked0, wire, b.o.connections); err != nil {
+		return sample{}, err
+	}
+	seconds := float64(l.Micros) / 1e6
+	return sample{
+		cpu:  float64((cpu1 - cpu0).Nanoseconds()) / 1e3 / float64(l.Requests),
+		rate: float64(l.Requests) / seconds,
+		p50:  float64(l.P50), p99: float64(l.P99), p999: float64(l.P999),
+		busy: (cpu1 - cpu0).Seconds() / took.Seconds(),
+	}, nil
+}
+
+// plausible tells whether a load can have been what its row says, give or take the
+// requests that wrk sent and did not see the end of.
+func plausible(r row, l load, asked int64, wire, connections int) error {
+	if r.hit && asked != 0 {
+		return fmt.Errorf("the origin was asked %d times during %d hits", asked, l.Requests)
+	}
+	if !r.hit && (asked < l.Requests || asked > l.Requests+l.Requests/50+2*int64(connections)) {
+		return fmt.Errorf("the origin was asked %d times for %d requests", asked, l.Requests)
+	}
+	each, slack := float64(l.Bytes)/float64(l.Requests), 32+float64(wire*connections)/float64(l.Requests)
+	if each < float64(wire)-slack || each > float64(wire)+slack {
+		return fmt.Errorf("an answer had %.0f bytes on average, not %d", each, wire)
+	}
+	return nil
+}
