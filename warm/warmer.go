@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
-	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -85,13 +84,4 @@ func (w *Warmer) Start(ctx context.Context, r store.Run, jobs iter.Seq2[store.Jo
 // that found no room, because hotter ones have it.
 func (w *Warmer) Feed(ctx context.Context, r store.Run, jobs iter.Seq2[store.Job, error]) (id string, added, dropped int, err error) {
 	return "", 0, 0, errors.ErrUnsupported
-}
-
-// Limits bound what a site's origin is asked for warming. Zero values mean the
-// default.
-type Limits struct {
-	Concurrency int           // fetches at once, over all nodes: 8
-	Rate        float64       // fetches begun in a second, over all nodes; 0: no limit
-	Visiting    int           // warming waits while so many fetches are under way at the origin, visitors' and its own: 64
-	Timeout     time.Duration // for one fetch: a minute
 }
