@@ -11,6 +11,8 @@ require (
 	golang.org/x/tools v0.52.0
 )
 
+require golang.org/x/net v0.62.0
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/redis/go-redis/v9 v9.23.0

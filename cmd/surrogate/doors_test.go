@@ -38,7 +38,7 @@ var doors = map[string][]string{
 var testDoors = map[string][]string{
 	"surrogate/proxy":         {"proxy", "purge", "store/memstore", "store/storetest"},
 	"surrogate/purge":         {"purge", "store/memstore", "store/storetest"},
-	"surrogate/warm":          {"store/storetest"},
+	"surrogate/warm":          {"warm", "store/storetest"},
 	"surrogate/store":         {"store"},
 	"surrogate/cmd/surrogate": {"store/redisstore/redistest"},
 	"surrogate/judge/fleet":   {"store/redisstore/redistest"},
@@ -59,6 +59,7 @@ var doorways = map[string][]string{
 	"github.com/pelletier/go-toml":       {"config/document.go", "config/value.go"},
 	"github.com/redis/go-redis":          {"store/redisstore/"}, // the package is the doorway
 	"github.com/dunglas/httpsfv":         {"store/tag.go", "proxy/targeted.go", "proxy/search.go"},
+	"golang.org/x/net":                   {"warm/links.go"},
 	"github.com/VictoriaMetrics/metrics": {"proxy/metrics.go", "proxy/options.go", "purge/metrics.go", "purge/purger.go", "warm/metrics.go", "warm/warmer.go", "cmd/surrogate/metrics.go"},
 }
 

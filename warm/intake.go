@@ -1,0 +1,347 @@
+package warm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"surrogate/store"
+)
+
+// IntakeOptions are what an Intake works with. Entities, Fetch and Log may be
+// left out.
+type IntakeOptions struct {
+	Queue store.Queue // what it is all put into
+
+	// Site returns the site that serves a host, which is as in a key, nil where
+	// none does; Sites all of them. The configuration may change between calls.
+	Site  func(host string) *SitePlan
+	Sites func() []*SitePlan
+
+	// Fetch asks the proxy in this process for a URL, as a client would, and
+	// follows no redirect. It is used for what a redirect leads to, and where a
+	// response came in a coding that this package cannot undo.
+	Fetch func(ctx context.Context, url string, h http.Header) (*http.Response, error)
+
+	// Entities keeps what was registered by entity at run time; in this process's
+	// memory if nil.
+	Entities Entities
+
+	Log *slog.Logger
+}
+
+// A SitePlan is what a site's configuration says about what is to be warmed.
+type SitePlan struct {
+	Name string
+	Key  store.KeyRules
+	// Base is the scheme and host that its paths are completed with. URLs of the
+	// site that are written with the other scheme are warmed with this one. Empty
+	// for a site without one: its paths cannot be completed.
+	Base string
+
+	Lists    []string            // files with a URL or a path in each line
+	Sitemaps []string            // URLs or paths; "/" for those that robots.txt names
+	Entities map[string][]string // URL templates by entity
+	Crawl    CrawlPlan
+	OnStart  bool       // warm lists, sitemaps and crawl when the node starts
+	Schedule []Schedule // and at these times
+}
+
+// A CrawlPlan says where crawling begins and what it leaves out.
+type CrawlPlan struct {
+	From     []string // URLs or paths
+	Depth    int      // how many links away from those
+	MaxPages int      // of one run; beyond, no more links are followed
+	Assets   bool     // style sheets, scripts, images and fonts of pages too
+	Exclude  []string // patterns of paths that are not followed; a trailing * matches any rest
+}
+
+// An Intake turns what somebody asks to have warmed into runs and jobs of a
+// queue: lists, sitemaps, crawls, and what was registered for an entity. It
+// starts nothing by itself; see RunSchedules. Its methods may be called from any
+// goroutine.
+//
+// Sitemaps and pages to be crawled are jobs too, told by Job.Depth, so that in a
+// fleet reading them is shared, and taken over when the node that was at it
+// dies. Whoever does the jobs hands the responses to Follow.
+type Intake struct {
+	o     IntakeOptions
+	queue store.Queue
+	log   *slog.Logger
+}
+
+// NewIntake returns an Intake.
+func NewIntake(o IntakeOptions) *Intake {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Entities == nil {
+		o.Entities = NewEntities()
+	}
+	return &Intake{o: o, queue: o.Queue, log: o.Log}
+}
+
+// An Ask is what somebody wants warmed, in any of its forms together.
+type Ask struct {
+	ID   string // of the run: asked again, nothing is queued; empty for a new one
+	Kind string // as in store.Run; empty to have it told by what is asked
+	What string // as in store.Run; likewise
+	By   string // who asks, for the log
+	Site string // the name of the site that paths belong to, and URLs must; empty for any, and URLs alone
+
+	List     io.Reader // a URL or path in each line
+	URLs     []string
+	Sitemaps []string // URLs or paths; the root of a site stands for what its robots.txt names
+	Crawl    []string // URLs or paths of pages whose links are followed
+	Depth    int      // how many links away from those
+
+	Force bool    // fetch even what is stored and fresh
+	Heat  float64 // of its URLs; see Job.Heat
+}
+
+// An Answer is what became of an Ask.
+type Answer struct {
+	ID      string
+	Created bool // false: a run with this ID was there already, and nothing was queued
+	Added   int  // jobs queued
+	Dropped int  // jobs that the queue had no room for
+	Rejections
+}
+
+const (
+	batch    = 500 // jobs queued at once
+	maxDepth = 100 // of a crawl
+)
+
+// Warm queues what is asked. It returns a *RequestError, and has queued nothing,
+// if something about a is wrong as a whole, or all that it names is. Single
+// URLs that are wrong are left out, and told in the Answer and among the run's
+// failures. An error of the queue, or of reading the list, leaves what came
+// before it queued, and the Answer tells what that is.
+func (in *Intake) Warm(ctx context.Context, a Ask) (Answer, error) {
+	var ps problems
+	home := in.check(&a, &ps)
+	if err := ps.err(); err != nil {
+		return Answer{}, err
+	}
+	ad := adder{in: in, run: store.Run{ID: a.ID, Kind: a.kind(), What: a.what(), By: a.By, At: time.Now()}}
+	err := in.addAll(ctx, &a, home, &ad)
+	if err == nil && !ad.begun && len(ad.jobs) == 0 {
+		return ad.answer, ad.answer.refused()
+	}
+	return ad.answer, ad.end(ctx, err)
+}
+
+// check finds what is wrong with a as a whole.
+func (in *Intake) check(a *Ask, ps *problems) (home *SitePlan) {
+	if a.Site != "" {
+		if home = in.named(a.Site); home == nil {
+			ps.add("#/site", fmt.Sprintf("there is no site %q", excerpt(a.Site, 100)), in.siteNames())
+			return nil
+		}
+	}
+	if a.Depth < 0 || a.Depth > maxDepth {
+		ps.add("#/crawl/depth", "not a number of links", fmt.Sprintf("a whole number from 0 to %d", maxDepth))
+	}
+	if a.List == nil && len(a.URLs)+len(a.Sitemaps)+len(a.Crawl) == 0 {
+		ps.add("", "it names nothing to warm", "urls, sitemap or crawl")
+	}
+	return home
+}
+
+func (in *Intake) named(name string) *SitePlan {
+	for _, s := range in.o.Sites() {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+func (in *Intake) siteNames() string {
+	var names []string
+	for _, s := range in.o.Sites() {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// addAll queues all that a names, its sitemaps first: they tell how much there
+// is.
+func (in *Intake) addAll(ctx context.Context, a *Ask, home *SitePlan, ad *adder) error {
+	add := func(pointer, raw string, prepare func(j *store.Job)) error {
+		j, err := in.target(strings.TrimSpace(raw), home, a.Site)
+		if err != nil {
+			ad.answer.add(Rejection{Pointer: pointer, Detail: err.Error(), Excerpt: raw})
+			return nil
+		}
+		j.Force, j.Heat = a.Force, a.Heat
+		if prepare != nil {
+			prepare(&j)
+		}
+		return ad.add(ctx, j)
+	}
+	for i, s := range a.Sitemaps {
+		if err := add(at("sitemap", i), s, asSitemap); err != nil {
+			return err
+		}
+	}
+	for i, s := range a.Crawl {
+		if err := add(at("crawl/from", i), s, func(j *store.Job) { asPage(j, a.Depth) }); err != nil {
+			return err
+		}
+	}
+	for i, s := range a.URLs {
+		if err := add(at("urls", i), s, nil); err != nil {
+			return err
+		}
+	}
+	if a.List == nil {
+		return nil
+	}
+	for l, err := range linesOf(a.List) {
+		if err != nil {
+			return fmt.Errorf("the list broke off in line %d: %w", l.number, err)
+		}
+		var j store.Job
+		if err = l.err; err == nil {
+			j, err = in.target(l.text, home, a.Site)
+		}
+		if err != nil {
+			ad.answer.add(Rejection{Line: l.number, Detail: err.Error(), Excerpt: l.text})
+			continue
+		}
+		j.Force, j.Heat = a.Force, a.Heat
+		if err := ad.add(ctx, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kind is store.Run.Kind of an Ask that does not say.
+func (a *Ask) kind() string {
+	lists := a.List != nil || len(a.URLs) > 0
+	switch {
+	case a.Kind != "":
+		return a.Kind
+	case !lists && len(a.Crawl) == 0:
+		return "sitemap"
+	case !lists && len(a.Sitemaps) == 0:
+		return "crawl"
+	}
+	return "list"
+}
+
+// what is store.Run.What of an Ask that does not say.
+func (a *Ask) what() string {
+	if a.What != "" {
+		return excerpt(a.What, 1024)
+	}
+	var parts []string
+	if n := len(a.URLs); n == 1 {
+		parts = append(parts, a.URLs[0])
+	} else if n > 1 {
+		parts = append(parts, fmt.Sprintf("%d URLs", n))
+	}
+	if a.List != nil {
+		parts = append(parts, "a list")
+	}
+	parts = append(parts, a.Sitemaps...)
+	for _, c := range a.Crawl {
+		parts = append(parts, fmt.Sprintf("%s and %d links further", c, a.Depth))
+	}
+	return excerpt(strings.Join(parts, ", "), 1024)
+}
+
+// refused is the error for an Ask of which nothing was understood.
+func (a *Answer) refused() error {
+	var ps problems
+	for _, r := range a.First {
+		where := r.Pointer
+		if r.Line > 0 {
+			where = fmt.Sprintf("line %d", r.Line)
+		}
+		ps.add(where, fmt.Sprintf("%q: %s", r.Excerpt, r.Detail), "")
+	}
+	if ps.more += a.Count - len(a.First); a.Count == 0 {
+		ps.add("", "the list is empty", "a URL in each line")
+	}
+	return ps.err()
+}
+
+// errTaken ends the reading of a list whose run is there already.
+var errTaken = errors.New("the run is there already")
+
+// An adder queues the jobs of one run, some at a time. It begins the run with
+// the first of them.
+type adder struct {
+	in     *Intake
+	run    store.Run
+	begun  bool
+	jobs   []store.Job
+	answer Answer
+}
+
+func (ad *adder) add(ctx context.Context, j store.Job) error {
+	if ad.jobs = append(ad.jobs, j); len(ad.jobs) < batch {
+		return nil
+	}
+	return ad.flush(ctx)
+}
+
+func (ad *adder) flush(ctx context.Context) error {
+	if !ad.begun {
+		id, created, err := ad.in.queue.Begin(ctx, ad.run)
+		if err != nil {
+			return fmt.Errorf("couldn't begin: %w", err)
+		}
+		ad.begun = true
+		if ad.answer.ID, ad.answer.Created = id, created; !created {
+			return errTaken
+		}
+	}
+	if len(ad.jobs) == 0 {
+		return nil
+	}
+	added, dropped, err := ad.in.queue.Add(ctx, ad.answer.ID, ad.jobs)
+	ad.answer.Added += added
+	ad.answer.Dropped += dropped
+	ad.jobs = ad.jobs[:0]
+	if err != nil {
+		return fmt.Errorf("couldn't queue: %w", err)
+	}
+	return nil
+}
+
+// end queues the last jobs and says that there are no more; why is the error
+// that kept more from coming, if one did.
+func (ad *adder) end(ctx context.Context, why error) error {
+	ctx = context.WithoutCancel(ctx) // a run that nobody seals would never be done
+	if why == nil || !errors.Is(why, errTaken) {
+		if err := ad.flush(ctx); err != nil {
+			why = cmp.Or(why, err)
+		}
+	}
+	if errors.Is(why, errTaken) {
+		return nil
+	}
+	told := ad.answer.told(20)
+	if why != nil {
+		told = strings.TrimSuffix(why.Error()+"\n"+told, "\n")
+	}
+	if ad.begun {
+		if err := ad.in.queue.Seal(ctx, ad.answer.ID, told); err != nil && !errors.Is(err, store.ErrRunOver) {
+			why = errors.Join(why, fmt.Errorf("couldn't seal: %w", err))
+		}
+	}
+	ad.in.log.Info("asked to warm", "run", ad.answer.ID, "kind", ad.run.Kind, "what", ad.run.What, "by", ad.run.By,
+		"added", ad.answer.Added, "dropped", ad.answer.Dropped, "rejected", ad.answer.Count)
+	return why
+}

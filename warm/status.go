@@ -1,0 +1,75 @@
+package warm
+
+import (
+	"strings"
+	"time"
+
+	"surrogate/store"
+)
+
+// A Status is how far a run is, as the admin API tells it.
+type Status struct {
+	ID        string    `json:"id"`
+	Kind      string    `json:"kind"`
+	What      string    `json:"what,omitempty"`
+	By        string    `json:"by,omitempty"`
+	At        time.Time `json:"at"`
+	State     string    `json:"state"` // "listing" while its URLs are not all known, "running", "done", "cancelled"
+	Total     int       `json:"total"` // URLs so far, sitemaps included
+	Done      int       `json:"done"`  // of them
+	Warmed    int       `json:"warmed"`
+	Fresh     int       `json:"fresh"`
+	Unkept    int       `json:"unkept"`
+	Failed    int       `json:"failed"`
+	Dropped   int       `json:"dropped"`
+	Remaining int       `json:"remaining"`
+	Bytes     int64     `json:"bytes"`
+	Rate      float64   `json:"rate"`           // URLs a second since it began
+	ETA       *int64    `json:"eta_s,omitzero"` // seconds left at that rate; absent while that cannot be told
+	Ended     time.Time `json:"ended,omitzero"`
+	Failures  []Failure `json:"failures,omitempty"` // the first of them
+	Rejected  []string  `json:"rejected,omitempty"` // what of its list was not understood, and why it ended early
+}
+
+// A Failure is one URL that could not be warmed.
+type Failure struct {
+	URL string `json:"url"`
+	Why string `json:"why"`
+}
+
+// StatusOf is the Status of a run at a moment.
+func StatusOf(p *store.Progress, now time.Time) Status {
+	s := Status{
+		ID: p.ID, Kind: p.Kind, What: p.What, By: p.By, At: p.At, Total: p.Total, Done: p.Settled(),
+		Warmed: p.Warmed, Fresh: p.Fresh, Unkept: p.Unkept, Failed: p.Failed, Dropped: p.Dropped,
+		Remaining: max(0, p.Total-p.Settled()), Bytes: p.Bytes, Ended: p.Ended,
+	}
+	switch {
+	case p.Cancelled:
+		s.State = "cancelled"
+	case p.Done():
+		s.State = "done"
+	case p.Sealed:
+		s.State = "running"
+	default:
+		s.State = "listing"
+	}
+	until := now
+	if !p.Ended.IsZero() {
+		until = p.Ended
+	}
+	if took := until.Sub(p.At).Seconds(); took > 0 {
+		s.Rate = float64(s.Done) / took
+	}
+	if s.Rate > 0 && !p.Done() {
+		s.ETA = new(int64(float64(s.Remaining) / s.Rate))
+	}
+	for _, f := range p.Failures {
+		if f.URL == "" {
+			s.Rejected = append(s.Rejected, strings.Split(f.Why, "\n")...)
+		} else {
+			s.Failures = append(s.Failures, Failure{f.URL, f.Why})
+		}
+	}
+	return s
+}
