@@ -189,16 +189,19 @@ type Count struct {
 
 // Stats describes what a store holds.
 type Stats struct {
-	Entries   int   // entries held, purged ones included until they are swept
-	Bytes     int64 // what they cost against Capacity
-	Capacity  int64 // the most that Bytes may become
-	Names     int   // distinct names with members
-	Fences    int   // fences standing
-	Edges     int   // dependency edges
-	Seq       Seq   // the last purge
-	Floor     Seq   // entries with an older ticket are revalidated before use
-	Evictions uint64
-	Expired   uint64
-	Swept     uint64
-	Refused   uint64 // Puts refused because of a fence: races that were won
+	Entries  int   // entries held, purged ones included until they are swept
+	Bytes    int64 // what they cost against Capacity
+	Capacity int64 // the most that Bytes may become
+	Names    int   // distinct names with members
+	Fences   int   // fences standing
+	Edges    int   // dependency edges
+	// What fences, edges and the log take of this process's memory, besides
+	// Bytes: near enough to be planned with. 0 where they are kept elsewhere.
+	FenceBytes, EdgeBytes, LogBytes int64
+	Seq                             Seq // the last purge
+	Floor                           Seq // entries with an older ticket are revalidated before use
+	Evictions                       uint64
+	Expired                         uint64
+	Swept                           uint64
+	Refused                         uint64 // Puts refused because of a fence: races that were won
 }

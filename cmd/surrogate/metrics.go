@@ -23,7 +23,10 @@ import (
 //	surrogate_store_capacity_bytes     the most memory that entries may cost
 //	surrogate_store_names              names with members or fences
 //	surrogate_store_fences             fences standing
+//	surrogate_store_fence_bytes        memory that fences take besides
 //	surrogate_store_edges              dependency edges
+//	surrogate_store_edge_bytes         memory that dependency edges take besides; none where Redis keeps them
+//	surrogate_store_log_bytes          memory that the log of purges takes besides; none where Redis keeps it
 //	surrogate_store_seq                the last purge
 //	surrogate_store_floor              entries older than this purge are revalidated before use
 //	surrogate_store_evictions_total    entries that made room for others
@@ -89,6 +92,9 @@ func (c *counted) store(s store.Store) {
 	gauge("capacity_bytes", func(s *store.Stats) float64 { return float64(s.Capacity) })
 	gauge("names", func(s *store.Stats) float64 { return float64(s.Names) })
 	gauge("fences", func(s *store.Stats) float64 { return float64(s.Fences) })
+	gauge("fence_bytes", func(s *store.Stats) float64 { return float64(s.FenceBytes) })
+	gauge("edge_bytes", func(s *store.Stats) float64 { return float64(s.EdgeBytes) })
+	gauge("log_bytes", func(s *store.Stats) float64 { return float64(s.LogBytes) })
 	gauge("edges", func(s *store.Stats) float64 { return float64(s.Edges) })
 	gauge("seq", func(s *store.Stats) float64 { return float64(s.Seq) })
 	gauge("floor", func(s *store.Stats) float64 { return float64(s.Floor) })

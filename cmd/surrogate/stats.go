@@ -49,18 +49,21 @@ func siteReportOf(s *proxy.SiteStats) siteReport {
 
 // A storeReport is what the store holds.
 type storeReport struct {
-	Entries   int       `json:"entries"`
-	Bytes     int64     `json:"bytes"`
-	Capacity  int64     `json:"capacity"`
-	Names     int       `json:"names"`
-	Fences    int       `json:"fences"`
-	Edges     int       `json:"edges"`
-	Seq       store.Seq `json:"seq"`
-	Floor     store.Seq `json:"floor"`
-	Evictions uint64    `json:"evictions"`
-	Expired   uint64    `json:"expired"`
-	Swept     uint64    `json:"swept"`
-	Refused   uint64    `json:"refused"` // fetched before a purge that covers them, and so not stored
+	Entries    int       `json:"entries"`
+	Bytes      int64     `json:"bytes"`
+	Capacity   int64     `json:"capacity"`
+	Names      int       `json:"names"`
+	Fences     int       `json:"fences"`
+	Edges      int       `json:"edges"`
+	FenceBytes int64     `json:"fence_bytes"` // besides bytes, as are the next two
+	EdgeBytes  int64     `json:"edge_bytes"`
+	LogBytes   int64     `json:"log_bytes"`
+	Seq        store.Seq `json:"seq"`
+	Floor      store.Seq `json:"floor"`
+	Evictions  uint64    `json:"evictions"`
+	Expired    uint64    `json:"expired"`
+	Swept      uint64    `json:"swept"`
+	Refused    uint64    `json:"refused"` // fetched before a purge that covers them, and so not stored
 }
 
 // A report is the answer of /v1/stats.
@@ -85,7 +88,8 @@ func (n *node) serveStats(w http.ResponseWriter, r *http.Request) {
 		Began: n.began, UptimeSeconds: time.Since(n.began).Seconds(), Draining: n.draining.Load(),
 		Invalidations: n.purger.Stats(), Sites: []siteReport{},
 		Store: storeReport{
-			held.Entries, held.Bytes, held.Capacity, held.Names, held.Fences, held.Edges, held.Seq, held.Floor,
+			held.Entries, held.Bytes, held.Capacity, held.Names, held.Fences, held.Edges,
+			held.FenceBytes, held.EdgeBytes, held.LogBytes, held.Seq, held.Floor,
 			held.Evictions, held.Expired, held.Swept, held.Refused,
 		},
 	}

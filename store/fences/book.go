@@ -24,6 +24,7 @@ type Book struct {
 	seq   atomic.Uint64 // the last purge
 	floor atomic.Uint64 // the newest fence that was folded: older tickets are in doubt
 	opt   Options
+	_     [128]byte // every hit loads seq: the lock has cache lines of its own
 
 	mu sync.RWMutex // guards what follows; held for map accesses only
 	fenced
@@ -36,6 +37,7 @@ type fenced struct {
 	oldest   *fence
 	newest   *fence
 	n        int
+	bytes    int64     // about what the fences cost
 	aged     store.Seq // the newest fence dropped for its age
 	born     store.Seq // where the sequence began: older tickets are dead
 }
@@ -55,6 +57,13 @@ func (b *Book) Len() int {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.n
+}
+
+// Bytes is about how much memory the fences take.
+func (b *Book) Bytes() int64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.bytes
 }
 
 // Takes returns store.ErrTooManyPrefixes if names have more prefixes than may
@@ -115,7 +124,9 @@ func (b *Book) fall(n store.Name, seq store.Seq, at int64, soft bool) {
 	// the fence was loaded when the log had gone on. It is the newest again, so
 	// that the order is right once the log has been applied as far.
 	if fc.last < seq {
+		b.bytes -= fc.cost()
 		fc.raise(seq, at, soft)
+		b.bytes += fc.cost()
 	}
 	b.link(fc)
 }
@@ -129,6 +140,7 @@ func (b *Book) add(k kind, text string) *fence {
 	fc := &fence{kind: k, text: text}
 	b.by[k][text] = fc
 	b.n++
+	b.bytes += fc.cost()
 	return fc
 }
 
@@ -172,6 +184,7 @@ func (b *Book) drop(fc *fence) {
 	b.unlink(fc)
 	delete(b.by[fc.kind], fc.text)
 	b.n--
+	b.bytes -= fc.cost()
 }
 
 // Trim drops the fences that nothing can depend on any more.
@@ -242,10 +255,12 @@ func (b *Book) Replace(s Snapshot, standing iter.Seq[Standing]) {
 		} else {
 			n.unlink(fc)
 		}
+		n.bytes -= fc.cost()
 		fc.hard, fc.last, fc.at, fc.soft = st.Hard, st.Last, st.At.UnixNano(), nil
 		for _, f := range st.Soft {
 			fc.soft = append(fc.soft, fall{f.Seq, f.At.UnixNano()})
 		}
+		n.bytes += fc.cost()
 		n.link(fc)
 	}
 	n.trim(time.Now().UnixNano())

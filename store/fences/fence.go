@@ -3,6 +3,7 @@ package fences
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"unsafe"
 
 	"surrogate/store"
 )
@@ -23,6 +24,14 @@ type fence struct {
 	at         int64     // when that was
 	soft       []fall    // soft falls since hard, in order
 	prev, next *fence    // in order of last
+}
+
+// mapSlot is what a slot of a map costs at its average load.
+const mapSlot = 40
+
+// cost is about how much memory the fence takes.
+func (f *fence) cost() int64 {
+	return int64(unsafe.Sizeof(*f)) + mapSlot + int64(len(f.text)) + int64(cap(f.soft))*int64(unsafe.Sizeof(fall{}))
 }
 
 // A fall covers the entries whose ticket is older than seq and not older than

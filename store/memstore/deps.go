@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"surrogate/store"
-	"surrogate/store/fences"
 )
 
 // A graph knows, for every URL that somebody declared as a dep, by which names
@@ -36,9 +35,11 @@ type graph struct {
 	names map[store.Name]*source
 	list  []*node // the nodes, for expire
 	hand  int
-	n     int // edges and nodes
+	n     int   // edges and nodes
+	text  int64 // bytes of the names and URLs among them
 
 	max     int
+	maxText int64
 	maxLife int64
 
 	// carried yields the names, but for those a URL itself implies, of each
@@ -93,7 +94,7 @@ func (g *graph) add(e *store.Entry, end, now int64) error {
 	if self == nil && !strings.Contains(string(e.Deps), urlMark) {
 		return nil
 	}
-	if need := g.need(e, self, now); need > 0 && g.n+need > g.max {
+	if n, text := g.need(e, self); n > 0 && !g.room(n, text) {
 		return store.ErrEdges
 	}
 	u := end
@@ -111,11 +112,21 @@ func (g *graph) add(e *store.Entry, end, now int64) error {
 	return nil
 }
 
-// need is how many edges and nodes e would add, at most.
-func (g *graph) need(e *store.Entry, self *node, now int64) (n int) {
+// room reports whether there is room for so many more edges and nodes, with so
+// much text.
+func (g *graph) room(n int, text int64) bool {
+	return g.n+n <= g.max && g.text+text <= g.maxText
+}
+
+// need is how many edges and nodes e would add, at most, and how much text.
+func (g *graph) need(e *store.Entry, self *node) (n int, text int64) {
 	if self != nil {
 		for name := range explicit(e) {
-			if src := g.names[name]; src == nil || self.in[src] == nil {
+			switch src := g.names[name]; {
+			case src == nil:
+				text += int64(len(name))
+				n++
+			case self.in[src] == nil:
 				n++
 			}
 		}
@@ -126,9 +137,19 @@ func (g *graph) need(e *store.Entry, self *node, now int64) (n int) {
 			continue
 		}
 		n++
-		g.carried(url, func(e *store.Entry, _ int64) { n += e.Tags.Len() + e.Deps.Len() + 1 })
+		text += int64(len(d))
+		g.carried(url, func(e *store.Entry, _ int64) {
+			edges, names := most(e)
+			n += edges
+			text += names
+		})
 	}
-	return n
+	return n, text
+}
+
+// most is how many edges an entry's names come to at most, and how much text.
+func most(e *store.Entry) (n int, text int64) {
+	return e.Tags.Len() + e.Deps.Len() + 1, int64(len(e.Tags) + len(e.Deps) + len(store.CatchAllName))
 }
 
 // explicit yields the names that e carries besides its URL, its host and that
@@ -163,6 +184,7 @@ func (g *graph) node(url string) *node {
 		g.nodes[n.url] = n
 		g.list = append(g.list, n)
 		g.n++
+		g.text += int64(len(name))
 	}
 	return n
 }
@@ -184,6 +206,7 @@ func (g *graph) link(n *node, e *store.Entry, until, now int64) {
 		if src == nil {
 			src = &source{name: store.Name(strings.Clone(string(name)))}
 			g.names[src.name] = src
+			g.text += int64(len(name))
 		}
 		ed := n.in[src]
 		if ed == nil {
@@ -238,7 +261,7 @@ func (g *graph) remember(e, by *store.Entry, end, now int64) {
 	if n != nil && n.dep > now {
 		return // it holds them
 	}
-	if g.n+1+e.Tags.Len()+e.Deps.Len()+1 > g.max {
+	if edges, text := most(e); !g.room(1+edges, int64(len(urlMark)+len(e.Key))+text) {
 		return
 	}
 	if n == nil {
@@ -246,108 +269,6 @@ func (g *graph) remember(e, by *store.Entry, end, now int64) {
 	}
 	n.own = max(n.own, end)
 	g.link(n, e, end, now)
-}
-
-// Dependents implements store.Store. What carries CatchAllName falls with
-// every purge, so it counts whatever the names.
-func (g *graph) dependents(names []store.Name, now int64) []store.Name {
-	given := make(map[store.Name]bool, len(names))
-	for _, n := range names {
-		given[n] = true
-	}
-	var out []store.Name
-	add := func(n *node) {
-		if n.dep > now && !given[n.name] {
-			given[n.name] = true
-			out = append(out, n.name)
-		}
-	}
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	follow := func(n store.Name) {
-		if src := g.names[n]; src != nil {
-			for _, ed := range src.out {
-				if ed.until > now {
-					add(ed.to)
-				}
-			}
-		}
-	}
-	for _, n := range names {
-		if host, ok := n.Host(); ok {
-			for _, n := range g.list {
-				if h, _, _ := strings.Cut(n.url, "/"); h == host {
-					add(n)
-				}
-			}
-		} else if prefix, ok := n.Prefix(); ok {
-			for _, n := range g.list {
-				if strings.HasPrefix(n.url, prefix) {
-					add(n)
-				}
-			}
-		} else {
-			follow(n)
-		}
-	}
-	follow(store.CatchAllName)
-	return out
-}
-
-// judge looks at the fences that stand on what e was made of, and on what that
-// was made of, all the way up. A purge passes its fall on to those it knows to
-// depend on something; e, which began before the purge and arrives after it,
-// was not known. The caller holds Store.mu.
-func (g *graph) judge(e *store.Entry, r fences.Reader, now int64, v *fences.Verdict) {
-	if !strings.Contains(string(e.Deps), urlMark) {
-		return
-	}
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	var todo []string
-	met := make(map[string]bool)
-	see := func(name store.Name) {
-		r.Name(name, v)
-		if url, ok := name.URL(); ok && !met[url] {
-			met[url] = true
-			todo = append(todo, url)
-		}
-	}
-	for d := range e.Deps.All() {
-		see(d)
-	}
-	for len(todo) > 0 {
-		url := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		host, _, _ := strings.Cut(url, "/")
-		r.URL(url, host, v)
-		if seq := g.fell(url); seq > v.Ticket {
-			v.SeeURL(url, seq)
-		}
-		n := g.nodes[url]
-		if n != nil {
-			for src, ed := range n.in {
-				if ed.until > now {
-					see(src.name)
-				}
-			}
-		}
-		if n == nil || n.dep <= now {
-			g.carried(url, func(e *store.Entry, _ int64) {
-				for name := range explicit(e) {
-					see(name)
-				}
-			})
-		}
-	}
-}
-
-// depended reports whether somebody depends on a URL.
-func (g *graph) depended(url string, now int64) bool {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	n := g.nodes[url]
-	return n != nil && n.dep > now
 }
 
 // expire looks at the next few nodes and takes out what counts no more.
@@ -372,6 +293,7 @@ func (g *graph) expire(few int, now int64) {
 			g.list = g.list[:len(g.list)-1]
 			delete(g.nodes, n.url)
 			g.n--
+			g.text -= int64(len(n.name))
 		}
 	}
 }
@@ -384,14 +306,8 @@ func (g *graph) cut(ed *edge) {
 	src.out = src.out[:len(src.out)-1]
 	if len(src.out) == 0 {
 		delete(g.names, src.name)
+		g.text -= int64(len(src.name))
 	}
 	delete(ed.to.in, src)
 	g.n--
-}
-
-// count is how many edges there are.
-func (g *graph) count() int {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.n
 }

@@ -11,6 +11,7 @@
 //	log.go       the purge log and those who follow it
 //	index.go     who carries a name, and walks over that
 //	deps.go      which URLs fall with a name because somebody depends on them
+//	cascade.go   what is asked about that
 //	fallen.go    which URLs fell lately, for those that arrive too late to be told
 //	evict.go     who goes when there is no room
 //	sweep.go     reclaiming what a purge killed

@@ -102,7 +102,7 @@ func TestRunLetsThingsDie(t *testing.T) {
 			t.Errorf("after two minutes: %+v", st)
 		}
 		time.Sleep(4 * time.Minute)
-		if st := stats(t, s); st.Entries != 0 || st.Expired != 3000 || st.Fences != 0 || st.Edges != 0 || st.Bytes != 0 || st.Names != 0 {
+		if st := stats(t, s); st.Entries != 0 || st.Expired != 3000 || st.Fences != 0 || st.FenceBytes != 0 || st.Edges != 0 || st.EdgeBytes != 0 || st.Bytes != 0 || st.Names != 0 {
 			t.Errorf("after six minutes: %+v", st)
 		}
 	})

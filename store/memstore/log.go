@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"unsafe"
 
 	"surrogate/store"
 )
@@ -65,6 +66,13 @@ func textOf(ev *store.Event) int {
 		n += len(a)
 	}
 	return n
+}
+
+// cost is about how much memory the log takes.
+func (l *purgeLog) cost() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(cap(l.ring))*int64(unsafe.Sizeof(store.Event{})) + int64(l.bytes) + int64(l.names)*int64(unsafe.Sizeof(store.AllName))
 }
 
 func (l *purgeLog) slot(n store.Seq) *store.Event { return &l.ring[uint64(n-1)%uint64(l.size)] }

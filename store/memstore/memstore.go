@@ -19,6 +19,7 @@ type Options struct {
 	MaxPrefixes int           // fences standing on prefixes; 1,024
 	MaxPicks    int           // entries under one key; 100
 	MaxEdges    int           // dependency edges; 4,000,000
+	MaxEdgeText int64         // bytes of the URLs and names that edges are between; 64 an edge
 	Log         int           // purges in the log; 10,000
 
 	// Book are the fences to judge by, when somebody else raises them: then the
@@ -42,6 +43,9 @@ func (o Options) withDefaults() Options {
 	def(&o.MaxPrefixes, 1024)
 	def(&o.MaxPicks, 100)
 	def(&o.MaxEdges, 4_000_000)
+	if o.MaxEdgeText <= 0 {
+		o.MaxEdgeText = 64 * int64(o.MaxEdges)
+	}
 	def(&o.Log, 10_000)
 	return o
 }
@@ -88,6 +92,7 @@ func New(opt Options) *Store {
 		nodes:   make(map[string]*node),
 		names:   make(map[store.Name]*source),
 		max:     opt.MaxEdges,
+		maxText: opt.MaxEdgeText,
 		maxLife: int64(opt.MaxLife),
 		carried: s.carried,
 		fell:    s.fallen.last,
@@ -266,10 +271,12 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 		return store.Stats{}, err
 	}
 	st := store.Stats{
-		Capacity: s.opt.MaxBytes,
-		Edges:    s.graph.count(),
-		Refused:  s.refused.Load(),
+		Capacity:   s.opt.MaxBytes,
+		FenceBytes: s.book.Bytes(),
+		LogBytes:   s.log.cost(),
+		Refused:    s.refused.Load(),
 	}
+	st.Edges, st.EdgeBytes = s.graph.count()
 	st.Fences, st.Seq, st.Floor = s.book.Len(), s.book.Seq(), s.book.Floor()
 	s.mu.Lock()
 	defer s.mu.Unlock()

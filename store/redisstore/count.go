@@ -93,13 +93,14 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 		return store.Stats{}, err
 	}
 	st := store.Stats{
-		Entries: c.Entries,
-		Bytes:   c.Bytes,
-		Seq:     s.heard(),
-		Floor:   s.book.Floor(),
-		Fences:  s.book.Len(),
-		Refused: s.data.refused.Load(),
-		Swept:   s.data.swept.Load(),
+		Entries:    c.Entries,
+		Bytes:      c.Bytes,
+		Seq:        s.heard(),
+		Floor:      s.book.Floor(),
+		Fences:     s.book.Len(),
+		FenceBytes: s.book.Bytes(),
+		Refused:    s.data.refused.Load(),
+		Swept:      s.data.swept.Load(),
 	}
 	st.Names = st.Fences // how many names are carried nobody counts
 	if st.Edges, err = s.edges(ctx); err != nil {
