@@ -200,7 +200,8 @@ func troubleOf(err error) trouble {
 // isOurs reports whether an error is one that this program made of an answer.
 func isOurs(err error) bool {
 	return errors.Is(err, store.ErrPurged) || errors.Is(err, store.ErrNewer) || errors.Is(err, store.ErrEdges) || errors.Is(err, store.ErrTooLarge) ||
-		errors.Is(err, store.ErrCodec) || errors.Is(err, errNotReady) || errors.Is(err, errChanged) || errors.Is(err, ErrUnavailable)
+		errors.Is(err, store.ErrCodec) || errors.Is(err, errNotReady) || errors.Is(err, errChanged) || errors.Is(err, ErrUnavailable) ||
+		errors.Is(err, store.ErrNoRun) || errors.Is(err, store.ErrRunOver)
 }
 
 // probe asks Redis whether it answers while it did not, so that no request has

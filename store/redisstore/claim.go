@@ -135,7 +135,7 @@ func (c *claim) Release(ctx context.Context) {
 // listen takes what the other nodes say, until ctx ends. Nothing depends on
 // hearing all of it: whoever waits also asks, now and then.
 func (s *Store) listen(ctx context.Context) {
-	sub := s.ctl.Subscribe(ctx, s.channel("acks"), s.channel("claims"))
+	sub := s.ctl.Subscribe(ctx, s.channel("acks"), s.channel("claims"), s.channel("warm"))
 	defer func() { _ = sub.Close() }()
 	said := sub.Channel(redis.WithChannelSize(1024))
 	tick := time.NewTicker(pollClaims)
@@ -151,6 +151,8 @@ func (s *Store) listen(ctx context.Context) {
 				return
 			case m.Channel == s.channel("acks"):
 				s.acks.take(m.Payload)
+			case m.Channel == s.channel("warm"):
+				s.warmed.tell()
 			default:
 				s.claims.wake(m.Payload)
 			}

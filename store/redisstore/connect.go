@@ -127,6 +127,11 @@ func (r Redis) open() (data, control redis.UniversalClient, err error) {
 		return nil, nil, err
 	}
 	silence()
+	r.setDefaults()
+	return r.client(1, r.Pool), r.client(-1, 16), nil
+}
+
+func (r *Redis) setDefaults() {
 	def := func(p *time.Duration, v time.Duration) {
 		if *p <= 0 {
 			*p = v
@@ -137,7 +142,6 @@ func (r Redis) open() (data, control redis.UniversalClient, err error) {
 	if r.Pool <= 0 {
 		r.Pool = 64
 	}
-	return r.client(1, r.Pool), r.client(-1, 16), nil
 }
 
 func (r Redis) client(retries, pool int) redis.UniversalClient {

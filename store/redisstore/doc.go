@@ -17,6 +17,7 @@
 //	load.go        joining, loading fences      follow.go   hearing what the log says
 //	lease.go       leases, Await                keep.go     trimming fences, large purges
 //	claim.go       one fetch over the fleet     renew.go    for as long as its node lives
+//	queue.go …     the fleet's queue of what is to be warmed
 //	*.lua          each with its contract on top
 //
 // # What the control plane costs
@@ -31,6 +32,25 @@
 //
 // No answer grows with the number of fences, nodes aside; no script looks at
 // more than some hundred names.
+//
+// # The warm queue
+//
+// It is one slot of its own, with a stream for each site and band of heat that has
+// jobs (queue.lua has the picture). What waits and what is taken is bounded and
+// has no TTL; what is known of a run has one, and may be evicted, and then the
+// run is unknown and its jobs are done all the same. Its scripts and its
+// connections are its own: eight, none of which ever blocks.
+//
+//	Begin, Seal, Cancel, Settle, Renew   a script; Cancel one more for each 500 jobs and each stream
+//	Add            queue_add.lua for each 250 jobs, eight in a pipeline
+//	Take           queue_take.lua, which hands out n jobs
+//	a node, idle   queue_take.lua four times a second; news of jobs come on the channel warm
+//
+// Of two who settle one job, because the first let its lease run out, XACK
+// succeeds for one. A failover may lose what was done last: a job is then handed
+// out once more, or its figure was counted on a server that is gone. A server
+// that comes back empty has no runs, no streams and no groups; what is settled
+// there does nothing, and the first job added makes them anew.
 //
 // # A large purge
 //

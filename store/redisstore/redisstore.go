@@ -89,6 +89,7 @@ type Store struct {
 	lease    lease
 	acks     acks
 	claims   claims
+	warmed   bell // there is news of the queue
 	own      ownClaims
 	data     data
 }

@@ -65,7 +65,7 @@ func (c *call) reply() []any {
 func (s *Store) eval(ctx context.Context, calls []call) error {
 	for len(calls) > 0 {
 		n := min(len(calls), batch)
-		if err := s.evalBatch(ctx, calls[:n]); err != nil {
+		if err := evalBatch(ctx, s.rdb, calls[:n]); err != nil {
 			return err
 		}
 		calls = calls[n:]
@@ -73,15 +73,15 @@ func (s *Store) eval(ctx context.Context, calls []call) error {
 	return nil
 }
 
-func (s *Store) evalBatch(ctx context.Context, calls []call) error {
+func evalBatch(ctx context.Context, rdb redis.UniversalClient, calls []call) error {
 	if len(calls) == 1 {
 		c := &calls[0]
-		if c.cmd = c.script.EvalSha(ctx, s.rdb, c.keys, c.args...); unknown(c.cmd.Err()) {
-			c.cmd = c.script.Eval(ctx, s.rdb, c.keys, c.args...)
+		if c.cmd = c.script.EvalSha(ctx, rdb, c.keys, c.args...); unknown(c.cmd.Err()) {
+			c.cmd = c.script.Eval(ctx, rdb, c.keys, c.args...)
 		}
 		return nilIsNone(c.cmd.Err())
 	}
-	pipe := s.rdb.Pipeline()
+	pipe := rdb.Pipeline()
 	for i := range calls {
 		c := &calls[i]
 		c.cmd = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
