@@ -46,6 +46,20 @@ var checks = map[string]func(string) (string, error){
 		return s, only(strings.TrimSuffix(s, "*"), func(c byte) bool { return isTokenByte(c) && c != '*' },
 			`want the name of a cookie, or its beginning and "*"`)
 	},
+	"base":     checkBase,
+	"target":   checkTarget,
+	"template": checkTemplate,
+	"schedule": func(s string) (string, error) {
+		_, err := ParseSchedule(s)
+		return s, err
+	},
+	"path": func(s string) (string, error) {
+		want := `want the path of URLs, such as "/cart", or its beginning and "*"`
+		if s[0] != '/' {
+			return "", errors.New(want)
+		}
+		return s, only(strings.TrimSuffix(s, "*"), func(c byte) bool { return c > ' ' && c != 0x7f && c != '*' && c != '#' }, want)
+	},
 	"pattern": func(s string) (string, error) {
 		return s, only(strings.TrimSuffix(s, "*"), func(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte("*&=#?", c) < 0 },
 			`want the name of a query parameter, or its beginning and "*"`)

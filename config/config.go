@@ -51,6 +51,7 @@ type Config struct {
 	Proxies    Proxies `toml:"proxies"`
 	Redis      Redis   `toml:"redis"`
 	Fleet      Fleet   `toml:"fleet"`
+	Warm       Warm    `toml:"warm"`
 	// Defaults hold for every site that does not say otherwise: a [[site]] takes
 	// all of these keys too, as its own and in [site.key], [site.fresh] and so on.
 	Defaults Policy `toml:"defaults"`

@@ -68,7 +68,7 @@ func leaves(path string, v reflect.Value) []key {
 		switch {
 		case isTable(k.value.Type()):
 			ks = append(ks, leaves(k.path, k.value)...)
-		case !isTables(k.value.Type()):
+		case !isTables(k.value.Type()) && !isLists(k.value.Type()):
 			ks = append(ks, k)
 		}
 	}
@@ -83,6 +83,10 @@ func settable(c *Config) []key { return leaves("", reflect.ValueOf(c).Elem()) }
 func isTable(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t.PkgPath() == reflect.TypeFor[Config]().PkgPath()
 }
+
+// isLists is for tables whose keys are names of the user's own, each with a list.
+// Only the file can set them.
+func isLists(t reflect.Type) bool { return t.Kind() == reflect.Map }
 
 // isTables is for lists of tables: the sites.
 func isTables(t reflect.Type) bool { return t.Kind() == reflect.Slice && isTable(t.Elem()) }

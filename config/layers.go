@@ -22,6 +22,8 @@ func (l *loader) table(path string, v reflect.Value, doc map[string]any) {
 		}
 		k := ks[i]
 		switch t := k.value.Type(); {
+		case isLists(t):
+			l.lists(k, doc[name])
 		case !isTable(t):
 			l.value(k, doc[name])
 		default:
@@ -108,6 +110,29 @@ func (l *loader) value(k key, v any) {
 	}
 	if err != nil {
 		l.wrong(k.path, err)
+	}
+}
+
+// lists sets the lists of the table k by their names, each in place of one that
+// was inherited.
+func (l *loader) lists(k key, v any) {
+	doc, ok := v.(map[string]any)
+	if !ok {
+		l.wrongf(k.path, "want a table, not %s", found(v))
+		return
+	}
+	all := map[string][]string{}
+	maps.Copy(all, k.value.Interface().(map[string][]string)) // the inherited one is not only this site's
+	for _, name := range slices.Sorted(maps.Keys(doc)) {
+		var list []string
+		l.value(key{path: join(k.path, name), value: reflect.ValueOf(&list).Elem(), tag: k.tag}, doc[name])
+		if name == "" || len(name) > 256 || strings.ContainsAny(name, "/:, ") {
+			l.wrongf(join(k.path, name), `want a name such as "product", without white space, slash, colon or comma`)
+		}
+		all[name] = list
+	}
+	if len(all) > 0 {
+		k.value.Set(reflect.ValueOf(all))
 	}
 }
 

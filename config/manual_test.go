@@ -112,7 +112,7 @@ type manual struct {
 // table writes the values of a table, then the tables in it.
 func (m *manual) table(path string, t reflect.Type) {
 	for f := range fieldsOf(t) {
-		if f.Anonymous || isTable(f.Type) || isTables(f.Type) {
+		if f.Anonymous || isTable(f.Type) || isTables(f.Type) || isLists(f.Type) {
 			continue
 		}
 		m.WriteString("\n")
@@ -120,7 +120,7 @@ func (m *manual) table(path string, t reflect.Type) {
 		fmt.Fprintf(m, "#%s = %s\n", f.Tag.Get("toml"), written(f))
 	}
 	for f := range fieldsOf(t) {
-		if f.Anonymous || !isTable(f.Type) {
+		if f.Anonymous || !isTable(f.Type) && !isLists(f.Type) {
 			continue
 		}
 		path := join(path, f.Tag.Get("toml"))
@@ -131,13 +131,15 @@ func (m *manual) table(path string, t reflect.Type) {
 			m.prose(m.docs[f.Type.Name()])
 		}
 		fmt.Fprintf(m, "[%s]\n", path)
-		m.table(path, f.Type)
+		if isTable(f.Type) {
+			m.table(path, f.Type)
+		}
 	}
 }
 
 func (m *manual) prose(doc string) {
 	for line := range strings.Lines(doc) {
-		m.WriteString("# " + line)
+		m.WriteString(strings.ReplaceAll("# "+line, "# \n", "#\n"))
 	}
 }
 
@@ -176,7 +178,7 @@ func written(f reflect.StructField) string {
 // fieldDocs are the comments of this package's structs and their fields.
 func fieldDocs(t *testing.T) map[string]string {
 	docs := map[string]string{}
-	for _, name := range []string{"config.go", "policy.go"} {
+	for _, name := range []string{"config.go", "policy.go", "warm.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
@@ -205,7 +207,7 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 		reflect.TypeFor[Config](), reflect.TypeFor[Log](), reflect.TypeFor[Cache](), reflect.TypeFor[Limits](),
 		reflect.TypeFor[Purge](), reflect.TypeFor[Proxies](), reflect.TypeFor[Redis](), reflect.TypeFor[Fleet](), reflect.TypeFor[Site](), reflect.TypeFor[Policy](),
 		reflect.TypeFor[Key](), reflect.TypeFor[Cookies](), reflect.TypeFor[Vary](), reflect.TypeFor[Headers](),
-		reflect.TypeFor[Fresh](), reflect.TypeFor[Fill](),
+		reflect.TypeFor[Fresh](), reflect.TypeFor[Fill](), reflect.TypeFor[Warm](), reflect.TypeFor[SiteWarm](), reflect.TypeFor[Crawl](),
 	} {
 		for f := range fieldsOf(typ) {
 			if f.Anonymous || isTable(f.Type) || isTables(f.Type) {

@@ -23,6 +23,9 @@ type Policy struct {
 	Headers Headers `toml:"headers"`
 	Fresh   Fresh   `toml:"fresh"`
 	Fill    Fill    `toml:"fill"`
+	// What is fetched before anyone asks, and how gently. Of a fleet's nodes one
+	// fetches each URL, and the limits are for all of them together.
+	Warm SiteWarm `toml:"warm"`
 }
 
 // Key says which URLs are the same. The origin is asked for the URL that is

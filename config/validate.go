@@ -137,6 +137,7 @@ func (l *loader) validateSites() {
 				s.Name = s.Hosts[0]
 			}
 		}
+		l.validateBase(path, s)
 		if first, taken := names[s.Name]; taken && (l.isSet(path+".name") || len(s.Hosts) > 0) {
 			l.wrongf(path+".name", "%q is the name of the site at %s already", s.Name, l.placeOf(first))
 		} else {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -121,38 +120,4 @@ func (in *Intake) planned(ctx context.Context, s *SitePlan, kind string, at time
 	if len(s.Sitemaps)+len(s.Crawl.From) > 0 {
 		warm(Ask{ID: id, Sitemaps: s.Sitemaps, Crawl: s.Crawl.From, Depth: s.Crawl.Depth})
 	}
-}
-
-// ParseSchedule reads "every 6h", "daily 04:00", "mon,thu 04:00" or "hourly".
-// Whoever knows more units than time.ParseDuration has duration read them.
-func ParseSchedule(s string, duration func(string) (time.Duration, error)) (Schedule, error) {
-	want := fmt.Errorf(`want "every 6h", "hourly", "daily 04:00" or "mon,thu 04:00" (UTC)`)
-	word, rest, _ := strings.Cut(strings.ToLower(strings.Join(strings.Fields(s), " ")), " ")
-	switch {
-	case word == "hourly" && rest == "":
-		return Schedule{Every: time.Hour}, nil
-	case word == "every":
-		d, err := duration(rest)
-		if err != nil || d < time.Minute {
-			return Schedule{}, fmt.Errorf("%w, at least a minute", want)
-		}
-		return Schedule{Every: d}, nil
-	}
-	at, err := time.Parse("15:04", rest)
-	if err != nil {
-		return Schedule{}, want
-	}
-	out := Schedule{At: at.Sub(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC))}
-	if word == "daily" {
-		out.Days = [7]bool{true, true, true, true, true, true, true}
-		return out, nil
-	}
-	for day := range strings.SplitSeq(word, ",") {
-		i := strings.Index("sunmontuewedthufrisat", day)
-		if len(day) != 3 || i < 0 || i%3 != 0 {
-			return Schedule{}, want
-		}
-		out.Days[i/3] = true
-	}
-	return out, nil
 }
