@@ -65,7 +65,7 @@ func (p *Proxy) agree(ctx context.Context, f *flight, q *request, found *store.F
 		}
 		// Between this node's look in the store and its claim, another may have
 		// claimed, fetched, stored and released.
-		if e = p.foundMeanwhile(ctx, q); e != nil {
+		if e = p.foundMeanwhile(ctx, q, found); e != nil {
 			release()
 			q.site.counts.claims[claimFound].Inc()
 			return none, e, nil
@@ -86,7 +86,7 @@ func (p *Proxy) agree(ctx context.Context, f *flight, q *request, found *store.F
 	case <-ctx.Done():
 		return none, nil, cause(ctx, ctx.Err())
 	}
-	if e = p.foundMeanwhile(ctx, q); e != nil {
+	if e = p.foundMeanwhile(ctx, q, found); e != nil {
 		q.site.counts.claims[claimFound].Inc()
 		return none, e, nil
 	}
@@ -96,11 +96,12 @@ func (p *Proxy) agree(ctx context.Context, f *flight, q *request, found *store.F
 	return none, nil, nil
 }
 
-// foundMeanwhile returns the entry that now answers q as it is, nil for none.
-func (p *Proxy) foundMeanwhile(ctx context.Context, q *request) *store.Entry {
+// foundMeanwhile returns the entry that now answers q as it is, nil for none. What
+// was found before is none: a page that is refreshed early is still fresh.
+func (p *Proxy) foundMeanwhile(ctx context.Context, q *request, before *store.Found) *store.Entry {
 	hears := p.hears()
 	found, err := p.store.Get(ctx, q.key, wholly{q})
-	if err != nil || !hears {
+	if err != nil || !hears || before.Hit && !found.Entry.Newer(&before.Entry) {
 		return nil
 	}
 	if d := q.site.Policy.decide(&q.asked, &found, time.Now()); d.act != actHit {
