@@ -109,7 +109,7 @@ type line struct {
 
 func newHistory(t *testing.T, seed uint64) *history {
 	r := rand.New(rand.NewPCG(seed, 0))
-	h := &history{house: newHouseOn(t, slog.New(slog.DiscardHandler), dimensions(r)), t: t, seed: seed, start: time.Now(), posted: make(map[string]map[*page]int)}
+	h := &history{house: newHouseOn(t, slog.New(slog.DiscardHandler), memstore.New(dimensions(r))), t: t, seed: seed, start: time.Now(), posted: make(map[string]map[*page]int)}
 	for i := range 6 {
 		p := &page{
 			host: []string{shopHost, "other.example"}[i/4], path: fmt.Sprintf("/%s/%d", []string{"x", "y"}[i%2], i),

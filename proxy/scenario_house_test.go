@@ -66,14 +66,14 @@ func shopSite() proxy.Site {
 // bubble, ends.
 func newHouse(t testing.TB, log *slog.Logger) *house {
 	t.Helper()
-	return newHouseOn(t, log, memstore.Options{MaxBytes: 64 << 20})
+	return newHouseOn(t, log, memstore.New(memstore.Options{MaxBytes: 64 << 20}))
 }
 
-// newHouseOn is newHouse with a store of other dimensions.
-func newHouseOn(t testing.TB, log *slog.Logger, opt memstore.Options) *house {
+// newHouseOn is newHouse on another store.
+func newHouseOn(t testing.TB, log *slog.Logger, on store.Store) *house {
 	t.Helper()
 	o := &origin{}
-	h := openHouse(t, log, shopSite(), opt, func(*proxy.Site) http.RoundTripper { return o })
+	h := openHouseOn(t, log, shopSite(), on, func(*proxy.Site) http.RoundTripper { return o })
 	h.origin = o
 	return h
 }
@@ -81,10 +81,19 @@ func newHouseOn(t testing.TB, log *slog.Logger, opt memstore.Options) *house {
 // openHouse opens a house for a site; without a transport its origin is real.
 func openHouse(t testing.TB, log *slog.Logger, site proxy.Site, opt memstore.Options, transport func(*proxy.Site) http.RoundTripper, edits ...func(*proxy.Options)) *house {
 	t.Helper()
+	return openHouseOn(t, log, site, memstore.New(opt), transport, edits...)
+}
+
+func openHouseOn(t testing.TB, log *slog.Logger, site proxy.Site, on store.Store, transport func(*proxy.Site) http.RoundTripper, edits ...func(*proxy.Options)) *house {
+	t.Helper()
 	h := &house{t: t, site: site}
-	h.store = &flakyStore{Store: memstore.New(opt)}
+	h.store = &flakyStore{Store: on}
+	whole := store.Store(h.store)
+	if f, ok := on.(store.Fleet); ok {
+		whole = flakyFleet{h.store, f}
+	}
 	h.purger = purge.New(purge.Options{
-		Store: h.store,
+		Store: whole,
 		Rules: func(string) *store.KeyRules { return &h.site.Key },
 		Hosts: func() []string { return []string{"*"} },
 		Log:   log,
@@ -92,7 +101,7 @@ func openHouse(t testing.TB, log *slog.Logger, site proxy.Site, opt memstore.Opt
 	})
 	var err error
 	options := proxy.Options{
-		Store: h.store, Sites: []proxy.Site{h.site}, Log: log,
+		Store: whole, Sites: []proxy.Site{h.site}, Log: log,
 		Invalidate: func(ctx context.Context, names []store.Name, by string) error {
 			return h.purger.Invalidate(ctx, names, false, by)
 		},
@@ -208,4 +217,23 @@ func (s *flakyStore) Purge(ctx context.Context, p store.Purge) (store.Event, err
 		return store.Event{}, errBroken
 	}
 	return s.Store.Purge(ctx, p)
+}
+
+// A flakyFleet is a flakyStore of a fleet.
+type flakyFleet struct {
+	*flakyStore
+	fleet store.Fleet
+}
+
+func (f flakyFleet) Node() string { return f.fleet.Node() }
+func (f flakyFleet) Hears() bool  { return f.fleet.Hears() }
+
+func (f flakyFleet) Nodes(ctx context.Context) ([]store.Node, error) { return f.fleet.Nodes(ctx) }
+
+func (f flakyFleet) Await(ctx context.Context, seq store.Seq) (map[string]store.Seq, bool, error) {
+	return f.fleet.Await(ctx, seq)
+}
+
+func (f flakyFleet) Claim(ctx context.Context, id string, ttl time.Duration) (store.Claim, <-chan struct{}, error) {
+	return f.fleet.Claim(ctx, id, ttl)
 }

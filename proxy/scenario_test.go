@@ -9,6 +9,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"surrogate/store"
+	"surrogate/store/memstore"
 )
 
 // A scenario tells in a few lines what an origin says, an editor does, a client
@@ -163,9 +166,12 @@ type run struct {
 	purgeErr   error
 }
 
-// play runs the steps in order, up to the first that fails.
-func (s *script) play(t *testing.T) {
-	r := &run{house: newHouse(t, scenarioLog(t)), script: s, answers: make(map[string][]*reply), next: reply{cut: -1}, deps: make(map[string]string), peer: visitor}
+// play plays the scenario on a memstore.
+func (s *script) play(t *testing.T) { s.playOn(t, memstore.New(memstore.Options{MaxBytes: 64 << 20})) }
+
+// playOn runs the steps in order, up to the first that fails.
+func (s *script) playOn(t *testing.T, on store.Store) {
+	r := &run{house: newHouseOn(t, scenarioLog(t), on), script: s, answers: make(map[string][]*reply), next: reply{cut: -1}, deps: make(map[string]string), peer: visitor}
 	r.origin.answer = r.answer
 	defer func() {
 		for _, v := range r.background {

@@ -36,7 +36,7 @@ var doors = map[string][]string{
 
 // testDoors are those that tests have besides.
 var testDoors = map[string][]string{
-	"surrogate/proxy":         {"proxy", "purge", "store/memstore", "store/storetest"},
+	"surrogate/proxy":         {"proxy", "purge", "store/memstore", "store/redisstore", "store/redisstore/redistest", "store/storetest", "store/tierstore"},
 	"surrogate/purge":         {"purge", "store/memstore", "store/storetest"},
 	"surrogate/warm":          {"warm", "store/storetest"},
 	"surrogate/store":         {"store"},
