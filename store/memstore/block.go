@@ -92,10 +92,21 @@ func (b *block) entry() store.Entry {
 	return e
 }
 
+// whole is the entry without its body, and what Entry.Bytes says of all of it.
+func (b *block) whole() (e store.Entry, held int64) {
+	e, body, _ := b.decode()
+	return e, e.Bytes() + int64(body)
+}
+
 // held is what Entry.Bytes says of the entry.
 func (b *block) held() int64 {
-	e, body, _ := b.decode()
-	return e.Bytes() + int64(body)
+	_, held := b.whole()
+	return held
+}
+
+// offset is where in the block's bytes its own text begins.
+func (b *block) offset(text string) uint32 {
+	return uint32(uintptr(unsafe.Pointer(unsafe.StringData(text))) - uintptr(unsafe.Pointer(unsafe.SliceData(b.bytes()))))
 }
 
 // places are the entry's refs. The caller holds Store.mu.
@@ -123,8 +134,9 @@ func (b *block) size() int64 {
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
-// newBlock makes the block of e, with room for as many refs.
-func newBlock(e *store.Entry, refs int) *block {
+// newBlock makes the block of e, with room for as many refs. The entry it
+// returns is e as the block has it, without its body.
+func newBlock(e *store.Entry, refs int) (*block, store.Entry) {
 	p := scratch.Get().(*[]byte)
 	defer scratch.Put(p)
 	*p = e.AppendMeta((*p)[:0])
@@ -142,8 +154,8 @@ func newBlock(e *store.Entry, refs int) *block {
 	b.refs = uint32(refs)
 	b.ticket = e.Ticket
 	b.seen.Store(uint64(e.Ticket)) // whatever is newer, look looks at
-	key := b.entry().Key
-	b.keyAt = uint32(uintptr(unsafe.Pointer(unsafe.StringData(string(key)))) - uintptr(unsafe.Pointer(&b.bytes()[0])))
-	b.keyLen = uint32(len(key))
-	return b
+	view := b.entry()
+	b.keyAt = b.offset(string(view.Key))
+	b.keyLen = uint32(len(view.Key))
+	return b, view
 }

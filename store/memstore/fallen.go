@@ -65,9 +65,8 @@ func (f *fallen) last(url string) store.Seq {
 
 // leaves tells the graph and the fallen what is lost with an entry that leaves, or
 // is replaced by one that has by's names. The caller holds Store.mu.
-func (s *Store) leaves(b *block, by *store.Entry, now int64) {
-	e := b.entry()
-	s.graph.remember(&e, by, b.ends, now)
+func (s *Store) leaves(b *block, e, by *store.Entry, now int64) {
+	s.graph.remember(e, by, b.ends, now)
 	if b.ticket == s.book.Seq() {
 		return
 	}
@@ -75,7 +74,7 @@ func (s *Store) leaves(b *block, by *store.Entry, now int64) {
 	r := s.book.Read()
 	defer r.Done()
 	// A fence on the URL itself is on the dependents' deps as well.
-	if r.Entry(&e, &v); v.Last != 0 && r.Unheard(e.Key.URL(), &v) {
+	if r.Entry(e, &v); v.Last != 0 && r.Unheard(e.Key.URL(), &v) {
 		s.fallen.add(e.Key.URL(), v.Last)
 	}
 }

@@ -157,9 +157,9 @@ func (x *index) push(id, rec uint32, held int64) (pos uint32) {
 	return uint32(len(g.recs) - 1)
 }
 
-// leave takes the record of a block out of everything it joined.
-func (x *index) leave(b *block) {
-	held := b.held()
+// leave takes the record of a block, whose entry holds that much, out of
+// everything it joined.
+func (x *index) leave(b *block, held int64) {
 	for _, rf := range b.places() {
 		n := x.names.at(rf.name)
 		left := 0
@@ -223,9 +223,8 @@ func names(e *store.Entry) int {
 
 // enter puts record id, which has the block, into the index under every name
 // its entry carries. e is the entry as the block has it.
-func (s *Store) enter(id uint32, b *block, e *store.Entry) {
-	room, held, n := b.places(), b.held(), 0
-	base := uintptr(unsafe.Pointer(unsafe.SliceData(b.bytes())))
+func (s *Store) enter(id uint32, b *block, e *store.Entry, held int64) {
+	room, n := b.places(), 0
 	join := func(text string, at int) {
 		if rf, ok := s.index.join(text, at, id, held); ok {
 			room[len(room)-1-n] = rf // from the end, where they stay if they are fewer
@@ -233,7 +232,7 @@ func (s *Store) enter(id uint32, b *block, e *store.Entry) {
 		}
 	}
 	verbatim := func(n store.Name) {
-		join(string(n), int(uintptr(unsafe.Pointer(unsafe.StringData(string(n))))-base))
+		join(string(n), int(b.offset(string(n))))
 	}
 	join(string(store.HostName(e.Key.Host())), -1)
 	if e.Life.Flags.Has(store.CatchAll) {

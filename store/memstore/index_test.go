@@ -107,7 +107,7 @@ func TestKeysOfOneHash(t *testing.T) {
 	var ids []uint32
 	for _, key := range []string{"http://a.test/", "http://b.test/", "http://c.test/"} {
 		e := store.Entry{Key: store.Key(key), Life: store.Life{Born: time.Now(), TTL: time.Hour}}
-		b := newBlock(&e, names(&e))
+		b, _ := newBlock(&e, names(&e))
 		b.hash, b.refs = sameHash, 0
 		id := s.recs.take()
 		s.publish(id, s.recs.at(id), b)

@@ -11,7 +11,7 @@ import (
 
 // Put implements store.Store.
 func (s *Store) Put(_ context.Context, e *store.Entry) error {
-	b := newBlock(e, names(e))
+	b, view := newBlock(e, names(e))
 	if b.size()*2 > s.opt.MaxBytes {
 		return store.ErrTooLarge
 	}
@@ -40,7 +40,7 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	if s.outdated(e) {
 		return store.ErrNewer
 	}
-	s.insert(b, now.UnixNano())
+	s.insert(b, &view, e.Bytes(), now.UnixNano())
 	for !s.evict(64) {
 		s.mu.Unlock()
 		s.mu.Lock()
@@ -106,9 +106,9 @@ func (s *Store) check(e *store.Entry, now int64, says ruling) error {
 	return says(r, e, &v, func() bool { return s.graph.depended(e.Key.URL(), now) })
 }
 
-// insert makes b visible.
-func (s *Store) insert(b *block, now int64) {
-	e := b.entry()
+// insert makes b visible. e is its entry as the block has it, held how much
+// that holds.
+func (s *Store) insert(b *block, e *store.Entry, held, now int64) {
 	sh, number, hash := s.shardOf(string(e.Key))
 	b.shard, b.hash = uint8(number), hash
 	id := sh.find(s, hash, string(e.Key))
@@ -123,7 +123,7 @@ func (s *Store) insert(b *block, now int64) {
 	for id != 0 {
 		known := s.block(id)
 		if known.pick == b.pick && known.entry().Pick == e.Pick {
-			s.replace(id, b, &e, now)
+			s.replace(id, b, e, held, now)
 			return
 		}
 		picks, last = picks+1, id
@@ -136,25 +136,26 @@ func (s *Store) insert(b *block, now int64) {
 	id = s.recs.take()
 	r := s.recs.at(id)
 	s.publish(id, r, b)
-	s.enter(id, b, &e)
+	s.enter(id, b, e, held)
 	s.enqueue(id, r)
-	s.account(b, +1)
+	s.account(b, held, +1)
 }
 
 // replace puts b in the place of an entry with the same key and pick. The
 // record keeps its number, its turn in the queue and its uses: it is the same
 // thing, fetched again.
-func (s *Store) replace(id uint32, b *block, e *store.Entry, now int64) {
+func (s *Store) replace(id uint32, b *block, e *store.Entry, held, now int64) {
 	r := s.recs.at(id)
 	old := r.block.Load()
-	s.leaves(old, e, now)
+	was, wasHeld := old.whole()
+	s.leaves(old, &was, e, now)
 	q := s.queue(r.where)
 	q.bytes -= old.size()
-	s.account(old, -1)
-	s.index.leave(old)
+	s.account(old, wasHeld, -1)
+	s.index.leave(old, wasHeld)
 	s.publish(id, r, b)
-	s.enter(id, b, e)
-	s.account(b, +1)
+	s.enter(id, b, e, held)
+	s.account(b, held, +1)
 	q.bytes += b.size()
 }
 
@@ -179,20 +180,21 @@ func (s *Store) publish(id uint32, r *record, b *block) {
 }
 
 // account counts an entry in, or out.
-func (s *Store) account(b *block, sign int) {
+func (s *Store) account(b *block, held int64, sign int) {
 	s.count += sign
 	s.bytes += int64(sign) * b.size()
-	s.held += int64(sign) * b.held()
+	s.held += int64(sign) * held
 }
 
 // remove takes an entry out of the store. The caller holds Store.mu.
 func (s *Store) remove(id uint32) {
 	r := s.recs.at(id)
 	b := r.block.Load()
-	s.leaves(b, nil, s.now())
+	e, held := b.whole()
+	s.leaves(b, &e, nil, s.now())
 	s.unlink(id, r)
-	s.account(b, -1)
-	s.index.leave(b)
+	s.account(b, held, -1)
+	s.index.leave(b, held)
 	sh := &s.shards[b.shard]
 	sh.change()
 	sh.unchain(s, id, b)

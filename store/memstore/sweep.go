@@ -80,21 +80,21 @@ func (sw *sweep) batch(w *walk) (more bool) {
 	for _, id := range sw.ids {
 		// An earlier one's key may have taken this one with it.
 		if b := s.block(id); b != nil && b.ticket < sw.ev.Seq && w.carries(b) {
-			sw.key(b.key())
+			sw.key(id, b.key())
 		}
 	}
 	return more
 }
 
 // key deals with everything that fell under a key, so that the key comes
-// once. The caller holds Store.mu.
-func (sw *sweep) key(key string) {
+// once. A name of the purge led to the record found. The caller holds Store.mu.
+func (sw *sweep) key(found uint32, key string) {
 	s := sw.s
 	x := store.Swept{Key: store.Key(strings.Clone(key))} // of its own: the block is let go of
 	for id := s.first(string(x.Key)); id != 0; {
 		b := s.block(id)
 		next := b.next.Load()
-		if b.ticket < sw.ev.Seq && !sw.done.has(id) && sw.covers(b) {
+		if b.ticket < sw.ev.Seq && !sw.done.has(id) && (id == found || sw.covers(b)) {
 			if sw.ev.Soft {
 				sw.done.set(id)
 			}
