@@ -6,7 +6,7 @@ type Warm struct {
 	// Most URLs that wait. Where there are more the coldest are left out, and
 	// counted.
 	Queue int `toml:"queue" default:"100000" min:"1"`
-	// Most memory for them, without Redis.
+	// Most memory that they take, here or in Redis.
 	QueueMemory Bytes `toml:"queue_memory" default:"64MiB" min:"1MiB"`
 	// Most URLs of one list, sitemap or crawl.
 	MaxURLs int `toml:"max_urls" default:"1000000" min:"1"`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"surrogate/store"
@@ -70,6 +71,14 @@ func (r *ChangeRule) matches(c *Change) bool {
 // receipt has a note.
 func (p *Purger) Change(ctx context.Context, c Change) (Receipt, error) {
 	p.counts.events.Inc()
+	r, err := p.change(ctx, c)
+	if err == nil && p.o.Changed != nil {
+		r.Notes = append(slices.Clip(r.Notes), p.o.Changed(ctx, &c, &r)...)
+	}
+	return r, err
+}
+
+func (p *Purger) change(ctx context.Context, c Change) (Receipt, error) {
 	tags, soft, notes, err := p.tagsOf(&c)
 	if err != nil {
 		p.counts.failed(err)
@@ -84,7 +93,8 @@ func (p *Purger) Change(ctx context.Context, c Change) (Receipt, error) {
 	for i, t := range tags {
 		names[i] = store.Name(t)
 	}
-	return p.raise(ctx, job{names: unique(names), asked: tags, soft: soft, id: c.Once, sameByID: true, by: c.By, via: ByEvent, notes: notes})
+	return p.raise(ctx, job{names: unique(names), asked: tags, soft: soft, id: c.Once, sameByID: true, by: c.By, via: ByEvent, notes: notes,
+		own: store.Name(c.Entity + ":" + c.ID)})
 }
 
 // tagsOf applies the rules. A tag that is none is an error, not left out.

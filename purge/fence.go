@@ -23,6 +23,7 @@ type job struct {
 	rewarm       int
 	wait         time.Duration // for the other nodes; 0 for the default
 	via          Source
+	own          store.Name // the tag of the change that it is for; Options.Purged is not told of it
 	notes        []string
 	askedMore    int
 	expanded     []string
@@ -135,7 +136,11 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 		return Receipt{}, err
 	}
 	p.counts.done(j.via, j.soft, len(names), took.Seconds())
-	return p.journal.read(rec), nil
+	r := p.journal.read(rec)
+	if p.o.Purged != nil && j.via != ByTraffic {
+		p.o.Purged(slices.DeleteFunc(slices.Clone(j.names), func(n store.Name) bool { return n == j.own }), &r)
+	}
+	return r, nil
 }
 
 func (p *Purger) refused(j job, err error) (Receipt, error) {

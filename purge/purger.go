@@ -42,6 +42,13 @@ type Options struct {
 	// Swept is handed the keys that fell, in batches, by Run; with the purge's
 	// ID, Receipt tells the rest. It may be nil.
 	Swept func(ev store.Event, keys []store.Swept)
+	// Purged is told of each purge that is in force and that traffic did not cause:
+	// what it named, and its receipt. Changed is told of each data change that was
+	// reported, when what it purges is in force; what it returns are notes for
+	// whoever reported it. A change's own tag, "product:123", is left to Changed.
+	// Purged must not take its time. Both may be nil.
+	Purged  func(names []store.Name, r *Receipt)
+	Changed func(ctx context.Context, c *Change, r *Receipt) (notes []string)
 	// Changes map data changes to tags; see ChangeRule. Without any, a change of
 	// "product" "123" falls on "product:123".
 	Changes []ChangeRule

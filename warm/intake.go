@@ -40,10 +40,12 @@ type IntakeOptions struct {
 type SitePlan struct {
 	Name string
 	Key  store.KeyRules
-	// Base is the scheme and host that its paths are completed with. URLs of the
-	// site that are written with the other scheme are warmed with this one. Empty
-	// for a site without one: its paths cannot be completed.
+	// Base is the scheme and host that its paths are completed with; empty for a
+	// site without one: its paths cannot be completed.
 	Base string
+	// Scheme is what all its URLs are warmed with, however they are written; empty
+	// to leave them as they are.
+	Scheme string
 
 	Lists    []string            // files with a URL or a path in each line
 	Sitemaps []string            // URLs or paths; "/" for those that robots.txt names

@@ -33,7 +33,7 @@ func newTown(t *testing.T) *town {
 	w := &town{t: t, queue: NewMemQueue(MemQueueOptions{}), pages: map[string]*http.Response{}, bodies: map[string]string{}}
 	t.Cleanup(func() { w.queue.Close() })
 	w.plans = []*SitePlan{
-		{Name: "shop", Base: "https://shop.example", Key: store.KeyRules{SortQuery: true, Drop: []string{"utm_*"}}},
+		{Name: "shop", Base: "https://shop.example", Scheme: "https", Key: store.KeyRules{SortQuery: true, Drop: []string{"utm_*"}}},
 		{Name: "blog", Base: "http://blog.example"},
 		{Name: "homeless"},
 	}

@@ -31,13 +31,13 @@ type Entities interface {
 
 // Bounds of what is registered.
 const (
-	maxEntities  = 10_000
+	MaxEntities  = 10_000
 	maxTemplates = 1000 // of an entity
 	maxEntity    = 256  // bytes of its name
 )
 
 // ErrEntities refuses a registration because there are as many as may be.
-var ErrEntities = fmt.Errorf("there are %d entities already", maxEntities)
+var ErrEntities = fmt.Errorf("there are %d entities already", MaxEntities)
 
 // NewEntities returns Entities in this process's memory: they are gone when it
 // ends.
@@ -70,7 +70,7 @@ func (e *entities) Set(_ context.Context, entity string, r *Registration) error 
 		delete(e.all, entity)
 		return nil
 	}
-	if _, there := e.all[entity]; !there && len(e.all) >= maxEntities {
+	if _, there := e.all[entity]; !there && len(e.all) >= MaxEntities {
 		return ErrEntities
 	}
 	e.all[entity] = *r

@@ -55,8 +55,8 @@ func (in *Intake) target(raw string, home *SitePlan, only string) (store.Job, er
 	case only != "" && plan.Name != only:
 		return store.Job{}, fmt.Errorf("the host %q is not the site %q, but %q", excerpt(host, 100), only, plan.Name)
 	}
-	if s, _, ok := strings.Cut(plan.Base, "://"); ok {
-		scheme = s // the one that visitors' requests arrive with
+	if plan.Scheme != "" {
+		scheme = plan.Scheme
 	}
 	return store.Job{Site: plan.Name, URL: string(plan.Key.Key(scheme, host, path))}, nil
 }

@@ -131,7 +131,7 @@ func TestProductChange(t *testing.T) {
 	rest := []string{"/products/2", "/products/9", "/categories/bags"}
 	warmAll := func() {
 		for _, path := range append(pages[:3:3], rest...) {
-			warm(t, p.proxy+path)
+			untilHit(t, p.proxy+path)
 		}
 	}
 	event := `{"type":"updated","entity":"product","id":"1"}`
@@ -190,8 +190,8 @@ func TestExplain(t *testing.T) {
 	if x := explained(one); !strings.HasPrefix(x.Verdict, "not in the cache") || x.Site != "default" {
 		t.Errorf("cold: %+v", x)
 	}
-	warm(t, one)
-	warm(t, home)
+	untilHit(t, one)
+	untilHit(t, home)
 	x := explained(home)
 	if len(x.Entries) != 1 || x.Entries[0].State != "fresh" || len(x.Takes) != 0 {
 		t.Fatalf("the homepage: %+v", x)
@@ -219,7 +219,7 @@ func TestExplain(t *testing.T) {
 	if x.Last.Why != "new price" || x.Last.Asked[0] != "product:1" || len(x.Entries) != 0 {
 		t.Errorf("after the purge: %+v", x)
 	}
-	warm(t, one)
+	untilHit(t, one)
 	if x := explained(one); !strings.Contains(x.Verdict, "fresh: fetched after purge 1") {
 		t.Errorf("fetched anew: %s", x.Verdict)
 	}

@@ -96,10 +96,10 @@ func TestShopButtons(t *testing.T) {
 	m := p.out.await(t, `(?s)shop  on (http://\S+),.*proxy on (http://\S+),.*admin on (http://\S+)\n.*Ctrl-C`)
 	shop, proxy, dashboard := m[1], m[2], m[3]
 	page, other := proxy+"/products/1", proxy+"/products/2"
-	if got := warm(t, page); !strings.Contains(got.body, `action="`+shop+`/admin/products/1"`) || !strings.Contains(got.body, `href="`+dashboard+`"`) {
+	if got := untilHit(t, page); !strings.Contains(got.body, `action="`+shop+`/admin/products/1"`) || !strings.Contains(got.body, `href="`+dashboard+`"`) {
 		t.Errorf("no form or no link:\n%s", got.body)
 	}
-	warm(t, other)
+	untilHit(t, other)
 	press := func(form string) string {
 		t.Helper()
 		got := ask(t, "POST", shop+"/admin/products/1", form, "Content-Type: application/x-www-form-urlencoded")

@@ -48,7 +48,7 @@ func TestExplainInWords(t *testing.T) {
 
 	page := p.proxy + "/searched"
 	check(page, "not in the cache; purge 1", "not known to have taken it")
-	warm(t, page)
+	untilHit(t, page)
 	check(page, "http://127", "!https://", "a purge of everything", "a purge of any URL of 127.0.0.1", "fetched after purge 1")
 	check(private, "was not stored: private")
 
@@ -66,6 +66,6 @@ func TestExplainInWords(t *testing.T) {
 		}
 	}
 	many := p.proxy + "/many"
-	warm(t, many)
+	untilHit(t, many)
 	check(many, "every purge, because its tags were too many", "!catch-all")
 }

@@ -275,9 +275,9 @@ func eventually(t *testing.T, try func() error) {
 	}
 }
 
-// warm asks until the answer is a hit. The first client has its answer before it
+// untilHit asks until the answer is a hit. The first client has its answer before it
 // is stored, so the next may still share the fetch.
-func warm(t *testing.T, url string, fields ...string) (a answered) {
+func untilHit(t *testing.T, url string, fields ...string) (a answered) {
 	t.Helper()
 	eventually(t, func() error {
 		if a = get(t, url, fields...); !isHit(a) {

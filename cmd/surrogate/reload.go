@@ -62,6 +62,7 @@ func needRestart(old, cfg *config.Config) []string {
 		{"purge.wait", old.Purge.Wait, cfg.Purge.Wait},
 		{"redis", old.Redis, cfg.Redis},
 		{"fleet", old.Fleet, cfg.Fleet},
+		{"warm", old.Warm, cfg.Warm},
 		{"proxies.trusted", old.Proxies.Trusted, cfg.Proxies.Trusted},
 		{"vary.max_picks", memstoreOptions(old).MaxPicks, memstoreOptions(cfg).MaxPicks},
 	} {

@@ -34,7 +34,7 @@ func TestServeAndPurge(t *testing.T) {
 	warmBoth := func() {
 		t.Helper()
 		for _, u := range []string{a, b} {
-			if got := warm(t, u); got.Header.Get("Surrogate-Key") != "" {
+			if got := untilHit(t, u); got.Header.Get("Surrogate-Key") != "" {
 				t.Fatalf("%s: Surrogate-Key %q", u, got.Header.Get("Surrogate-Key"))
 			}
 		}
@@ -104,7 +104,7 @@ func TestStats(t *testing.T) {
 	origin, _ := taggingOrigin(t)
 	p := serveFor(t, origin)
 	asked := uint64(3)
-	warm(t, p.proxy+"/a?tag=red")
+	untilHit(t, p.proxy+"/a?tag=red")
 	for range asked {
 		get(t, p.proxy+"/a?tag=red")
 	}

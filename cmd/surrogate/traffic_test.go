@@ -302,7 +302,7 @@ func TestNegotiatedCodings(t *testing.T) {
 			if got.body != want || got.Header.Get("Content-Encoding") != coding {
 				t.Errorf("%s, %q: %q, %d bytes", round, accept, got.Header.Get("Content-Encoding"), len(got.body))
 			}
-			warm(t, p.proxy+"/", fields...)
+			untilHit(t, p.proxy+"/", fields...)
 		}
 	}
 }
@@ -314,7 +314,7 @@ func TestUnencryptedHTTP2(t *testing.T) {
 	tr := &http.Transport{Protocols: new(http.Protocols)}
 	tr.Protocols.SetUnencryptedHTTP2(true)
 	defer tr.CloseIdleConnections()
-	warm(t, p.proxy+"/a")
+	untilHit(t, p.proxy+"/a")
 	resp, err := (&http.Client{Transport: tr}).Get(p.proxy + "/a")
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"surrogate/store/memstore"
 	"surrogate/store/redisstore"
 	"surrogate/store/tierstore"
+	"surrogate/warm"
 )
 
 // A node is one running proxy: a store, what serves from it and what purges it,
@@ -32,6 +33,11 @@ type node struct {
 	log     *slog.Logger
 	level   *slog.LevelVar
 	began   time.Time
+
+	queue    store.Queue // of what is to be warmed
+	intake   *warm.Intake
+	plans    plansInForce
+	fellTags chan fellTag // purged, and perhaps registered for warming
 
 	settings atomic.Pointer[config.Config] // in force
 	draining atomic.Bool
@@ -51,6 +57,11 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 	if n.store, err = n.newStore(cfg); err != nil {
 		return nil, err
 	}
+	if n.queue, err = n.newQueue(cfg); err != nil {
+		return nil, err
+	}
+	n.fellTags = make(chan fellTag, maxPurged)
+	n.intake = n.newIntake()
 	n.purger = purge.New(n.purgeOptions(cfg))
 	n.proxy, err = proxy.New(n.proxyOptions(cfg))
 	if err != nil {
@@ -66,8 +77,11 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 func (n *node) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
+	n.working.Go(func() { n.warmPurged(ctx) })
 	n.working.Go(func() { boundMemory(ctx, n.settings.Load()) })
-	for what, run := range map[string]func(context.Context) error{"the store": n.store.Run, "the purger": n.purger.Run} {
+	for what, run := range map[string]func(context.Context) error{
+		"the store": n.store.Run, "the purger": n.purger.Run, "the schedule of warming": n.intake.RunSchedules,
+	} {
 		n.working.Go(func() {
 			if err := run(ctx); err != nil {
 				n.log.Error(what+" stopped working", "error", err)
@@ -87,6 +101,9 @@ func (n *node) run() {
 func (n *node) close() {
 	n.stop()
 	n.working.Wait()
+	if err := n.queue.Close(); err != nil {
+		n.log.Error("closing the queue of what is to be warmed", "error", err)
+	}
 	if err := n.proxy.Close(); err != nil {
 		n.log.Error("closing the proxy", "error", err)
 	}
@@ -135,6 +152,8 @@ func (n *node) purgeOptions(cfg *config.Config) purge.Options {
 		Keep:       cfg.Purge.Keep,
 		Wait:       time.Duration(cfg.Purge.Wait),
 		Swept:      n.fallen.note,
+		Changed:    n.changed,
+		Purged:     n.purged,
 		ACL:        cfg.Purge.ACL,
 		Tokens:     cfg.Purge.Tokens,
 		AdminToken: cfg.AdminToken,
