@@ -196,7 +196,10 @@ func (b *beyond) Hears() (yes bool) {
 // Claim gives a channel of the bubble to whoever has to wait. There is but this
 // node, which closes the channel outside before Release returns: so looking at
 // that now and then, in fake time, misses nothing.
-func (b *beyond) Claim(ctx context.Context, id string, ttl time.Duration) (claim store.Claim, over <-chan struct{}, err error) {
+func (b *beyond) Claim(ctx context.Context, id string, ttl time.Duration) (store.Claim, <-chan struct{}, error) {
+	var claim store.Claim
+	var over <-chan struct{}
+	var err error
 	b.do(ctx, func(ctx context.Context) { claim, over, err = b.Fleet.Claim(ctx, id, ttl) })
 	if claim != nil {
 		return claimBeyond{b, claim}, nil, err
