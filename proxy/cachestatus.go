@@ -19,8 +19,10 @@ type cacheStatus struct {
 }
 
 // String renders the member.
-func (s cacheStatus) String() string {
-	b := append(make([]byte, 0, 64), "surrogate"...)
+func (s cacheStatus) String() string { return string(s.append(make([]byte, 0, 64))) }
+
+func (s cacheStatus) append(b []byte) []byte {
+	b = append(b, "surrogate"...)
 	if s.hit && s.fwd == "" { // section 2.1: hit and fwd exclude each other
 		b = append(b, "; hit"...)
 	}
@@ -60,7 +62,7 @@ func (s cacheStatus) String() string {
 			b = appendQuoted(b, s.detail)
 		}
 	}
-	return string(b)
+	return b
 }
 
 // isSFToken reports whether s can be written as a token (RFC 9651 section

@@ -57,17 +57,21 @@ func selects304(e *store.Entry, h http.Header) bool {
 // 304. Preconditions are only evaluated for what would succeed (RFC 9110
 // section 13.2.1).
 func notModified(req http.Header, e *store.Entry) bool {
+	return notModifiedBy(req["If-None-Match"], req["If-Modified-Since"], e)
+}
+
+// notModifiedBy is notModified by the lines of the two fields.
+func notModifiedBy(noneMatch, since []string, e *store.Entry) bool {
 	if e.Status/100 != 2 {
 		return false
 	}
-	if lines := req["If-None-Match"]; len(lines) > 0 {
-		return noneMatchFails(lines, e.Head.Get("Etag"))
+	if len(noneMatch) > 0 {
+		return noneMatchFails(noneMatch, e.Head.Get("Etag"))
 	}
-	lines := req["If-Modified-Since"]
-	if len(lines) != 1 {
+	if len(since) != 1 {
 		return false
 	}
-	since, ok := parseDate(lines[0], e.Life.Born)
+	asked, ok := parseDate(since[0], e.Life.Born)
 	if !ok {
 		return false // RFC 9110 section 13.1.3: ignored
 	}
@@ -79,7 +83,7 @@ func notModified(req http.Header, e *store.Entry) bool {
 			changed = e.Life.Born
 		}
 	}
-	return !changed.After(since)
+	return !changed.After(asked)
 }
 
 // noneMatchFails reports whether one of the entity tags listed is tag, by weak

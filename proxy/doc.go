@@ -17,6 +17,26 @@
 // and what goes out), flight and fill (fetches and who shares them), origin,
 // framed and gate (its connections), pass, deliver, and metrics.
 //
+// # Hits that net/http does not see
+//
+// A fresh hit from memory costs little more than its two system calls. The one
+// HTTP server is net/http's; its plain connections are wrapped ([Inline]), and
+// when it asks one of them for the next request, the wrapper looks at the bytes
+// first. As long as they begin with one complete, unremarkable GET or HEAD
+// (inline_parse) whose entry is fresh in memory ([store.Peeker]), it writes the
+// answer and reads on; whatever else there is, it hands to net/http unread. So:
+//
+//   - what the parser takes, net/http would take for the same; a fuzz test holds
+//     the two together, answers compared field by field;
+//   - that net/http has nothing left of an earlier request is known, not guessed:
+//     inlineConn.Read says by what, and inline_probe tries whether it is so;
+//   - an entry's head is looked at when it is stored ([store.Plain]), and copied
+//     from then on; Age and Cache-Status are appended;
+//   - net/http believes the connection idle, or new. Its deadlines are kept in its
+//     place, and closing it waits for the end of an answer;
+//   - an answer holds a buffer from a pool, its body and head are the store's, and
+//     no lock is held while it is written. A connection that waits holds none.
+//
 // # Who may share a fetch
 //
 // A flight is shared by everybody whose request its answer would have been

@@ -110,7 +110,9 @@ func (p *Proxy) again(ctx context.Context, f *flight, q *request) {
 // put stores e, and passes on the fall of one that a purge overtook. It returns
 // why nothing is stored now, whyNone where e is, or something newer.
 func (p *Proxy) put(ctx context.Context, q *request, e *store.Entry) Reason {
-	err := p.store.Put(ctx, e)
+	kept := *e // others read e by now
+	kept.Life.Flags = kept.Life.Flags&^(store.Plain|store.Sized) | asPlain(e)
+	err := p.store.Put(ctx, &kept)
 	var purged *store.PurgedError
 	switch {
 	case err == nil:

@@ -171,13 +171,21 @@ func (o *outcome) result() string {
 func (p *Proxy) record(o *outcome, r *http.Request) {
 	took := time.Since(o.arrived)
 	p.counts.record(o, took)
-	if p.access == nil || !p.access.Enabled(context.Background(), slog.LevelInfo) {
-		return
+	if p.logs() {
+		p.logAccess(o, took, peerOf(r), r.Host, r.RequestURI, r.Proto)
 	}
+}
+
+// logs reports whether requests are logged.
+func (p *Proxy) logs() bool {
+	return p.access != nil && p.access.Enabled(context.Background(), slog.LevelInfo)
+}
+
+func (p *Proxy) logAccess(o *outcome, took time.Duration, client, host, url, proto string) {
 	attrs := []slog.Attr{
-		slog.String("client", peerOf(r)), slog.String("method", r.Method), slog.String("host", r.Host), slog.String("url", r.RequestURI),
+		slog.String("client", client), slog.String("method", o.method), slog.String("host", host), slog.String("url", url),
 		slog.Int("status", o.status), slog.Int64("bytes", o.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000),
-		slog.String("cache", o.result()), slog.String("proto", r.Proto),
+		slog.String("cache", o.result()), slog.String("proto", proto),
 	}
 	if o.site != nil {
 		attrs = append(attrs, slog.String("site", o.site.Name))

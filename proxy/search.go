@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dunglas/httpsfv"
 
@@ -115,6 +116,7 @@ func paramName(p string) string {
 // request for the path finds its key. It is bounded; what it forgot is learnt
 // again from the next response.
 type searches struct {
+	any   atomic.Bool  // there is, or was, a rule
 	mu    sync.RWMutex // guards rules
 	rules map[string]searchRule
 }
@@ -126,7 +128,7 @@ const (
 
 // key returns the key that k is stored under.
 func (s *searches) key(k store.Key) store.Key {
-	if strings.IndexByte(string(k), '?') < 0 {
+	if !s.any.Load() || strings.IndexByte(string(k), '?') < 0 {
 		return k
 	}
 	s.mu.RLock()
@@ -159,6 +161,7 @@ func (s *searches) learn(k store.Key, h http.Header) (under store.Key, named boo
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.any.Store(true)
 	if s.rules == nil {
 		s.rules = make(map[string]searchRule)
 	}

@@ -24,6 +24,7 @@ type site struct {
 	groups  bool            // TagFields has Cache-Groups
 	deps    []string        // DepFields, canonical
 	counts  *siteCounts
+	picks   codingPicks
 }
 
 const cacheGroups = "Cache-Groups"

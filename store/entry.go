@@ -70,6 +70,8 @@ const (
 	NoStale                     // never stale: must-revalidate, proxy-revalidate, s-maxage (RFC 9111, 4.2.4)
 	Heuristic                   // TTL is a guess (RFC 9111, 4.2.2)
 	CatchAll                    // its names were too many or too long: every purge takes it with it
+	Plain                       // Head can be sent byte for byte: it has all that a response must have, and nothing else
+	Sized                       // with Plain: Head has the Content-Length of Body
 )
 
 // Has reports whether all of g are set.

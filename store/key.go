@@ -86,6 +86,56 @@ func (r *KeyRules) Key(scheme, host, target string) Key {
 	return Key(b.String())
 }
 
+// AppendKey appends Key(scheme, host, target) to b. Where there is nothing to
+// normalise, as in most requests, it costs no allocation.
+func (r *KeyRules) AppendKey(b []byte, scheme, host, target string) []byte {
+	path, query, hasQuery := strings.Cut(target, "?")
+	if path == "" || path[0] != '/' || strings.IndexByte(target, '%') >= 0 || !isCanonicalHost(scheme, host) ||
+		hasQuery && !r.isCanonicalQuery(query) {
+		return append(b, r.Key(scheme, host, target)...)
+	}
+	b = append(b, scheme...)
+	b = append(b, "://"...)
+	b = append(b, host...)
+	if hasQuery && r.IgnoreQuery {
+		target = path
+	}
+	return append(b, target...)
+}
+
+// isCanonicalHost reports whether CanonicalHost returns host for sure.
+func isCanonicalHost(scheme, host string) bool {
+	for i := range len(host) {
+		switch c := host[i]; {
+		case c == ':':
+			port := host[i+1:]
+			return i > 0 && host[i-1] != '.' && port != "" && strings.Trim(port, "0123456789") == "" &&
+				(scheme != "http" || port != "80") && (scheme != "https" || port != "443")
+		case 'A' <= c && c <= 'Z' || c >= 0x80:
+			return false
+		}
+	}
+	return host != "" && host[len(host)-1] != '.'
+}
+
+// isCanonicalQuery reports whether the rules leave a query without
+// percent-encodings as it is, or drop all queries.
+func (r *KeyRules) isCanonicalQuery(query string) bool {
+	if r.IgnoreQuery || query == "" || !r.SortQuery && len(r.Drop) == 0 && len(r.Keep) == 0 {
+		return true
+	}
+	last := ""
+	for p := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(p, "=")
+		switch {
+		case len(r.Keep) > 0 && !matchAny(r.Keep, name), len(r.Keep) == 0 && matchAny(r.Drop, name), r.SortQuery && name < last:
+			return false
+		}
+		last = name
+	}
+	return true
+}
+
 // query returns what is left of the query; ok is false when the rules dropped
 // all of it. An empty query ("/a?") stays one: some origins tell it from none.
 func (r *KeyRules) query(query string) (q string, ok bool) {

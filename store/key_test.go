@@ -108,6 +108,9 @@ func FuzzKey(f *testing.F) {
 			scheme = "https"
 		}
 		k := r.Key(scheme, host, target)
+		if a := r.AppendKey([]byte("x"), scheme, host, target); string(a) != "x"+string(k) {
+			t.Errorf("%q is keyed as %q, and appended as %q", target, k, a)
+		}
 		if again := r.Key(k.Scheme(), k.Host(), k.Target()); again != k {
 			t.Errorf("%q is keyed again as %q", k, again)
 		}
@@ -121,4 +124,28 @@ func FuzzKey(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Most URLs need no normalising, and then a key costs its bytes.
+func TestAppendKeyAllocatesNothing(t *testing.T) {
+	r := store.KeyRules{SortQuery: true, Drop: []string{"utm_*", "gclid"}}
+	b := make([]byte, 0, 256)
+	if n := testing.AllocsPerRun(100, func() {
+		b = r.AppendKey(b[:0], "http", "shop.example:8080", "/list?colour=red&page=2")
+	}); n != 0 || string(b) != "http://shop.example:8080/list?colour=red&page=2" {
+		t.Errorf("%s costs %v allocations", b, n)
+	}
+}
+
+func BenchmarkAppendKey(b *testing.B) {
+	r := store.KeyRules{SortQuery: true, Drop: []string{"utm_*", "gclid"}}
+	for _, target := range []string{"/products/123", "/list?colour=red&page=2", "/list?page=2&colour=red&utm_source=x"} {
+		b.Run(target, func(b *testing.B) {
+			k := make([]byte, 0, 256)
+			b.ReportAllocs()
+			for b.Loop() {
+				k = r.AppendKey(k[:0], "http", "shop.example:8080", target)
+			}
+		})
+	}
 }

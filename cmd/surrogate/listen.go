@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"surrogate/config"
+	"surrogate/proxy"
 )
 
 // A front is what clients and operators connect to: the public addresses and
@@ -23,6 +24,7 @@ type front struct {
 	public, admin *http.Server
 	log           *slog.Logger
 
+	inline   *proxy.Inline // answers hits on the public addresses
 	publicAt []net.Listener
 	adminAt  net.Listener // nil for none
 
@@ -32,8 +34,9 @@ type front struct {
 	failed     chan error // a listener broke
 }
 
-// listen binds all addresses, or none of them.
-func listen(cfg *config.Config, public, admin http.Handler, log *slog.Logger) (*front, error) {
+// listen binds all addresses, or none of them. inline makes a server answer hits
+// by itself that public would answer.
+func listen(cfg *config.Config, public, admin http.Handler, inline func(*http.Server) *proxy.Inline, log *slog.Logger) (*front, error) {
 	f := &front{log: log, failed: make(chan error, len(cfg.Listen)+1)}
 	for _, a := range cfg.Listen {
 		l, err := bind(a, "--listen")
@@ -58,6 +61,7 @@ func listen(cfg *config.Config, public, admin http.Handler, log *slog.Logger) (*
 		defer f.inProgress.Add(-1)
 		public.ServeHTTP(w, r)
 	}))
+	f.inline = inline(f.public)
 	f.public.BaseContext = func(net.Listener) context.Context { return base }
 	f.admin = server(cfg, log, admin)
 	f.admin.ReadTimeout = time.Minute // a purge has no reason to take its time
@@ -106,7 +110,7 @@ func (f *front) serve() {
 		})
 	}
 	for _, l := range f.publicAt {
-		run(f.public, l)
+		run(f.public, f.inline.Listener(l))
 	}
 	if f.adminAt != nil {
 		run(f.admin, f.adminAt)
@@ -118,9 +122,13 @@ func (f *front) serve() {
 // own, are cut when all else is done. The admin listener answers to the last.
 func (f *front) drain(ctx context.Context) (whole bool) {
 	err := f.public.Shutdown(ctx)
+	if err == nil {
+		err = f.inline.Drain(ctx)
+	}
 	f.cut()
 	if err != nil {
 		f.public.Close()
+		f.inline.Cut()
 	}
 	f.awaitLast()
 	f.closeAdmin()

@@ -52,7 +52,7 @@ func start(cfg *config.Config, logs io.Writer) (*node, *front, error) {
 		return nil, nil, err
 	}
 	n.run()
-	f, err := listen(cfg, n.purger.Intercept(n.proxy), n.adminAPI(cfg.AdminToken), n.log)
+	f, err := listen(cfg, n.purger.Intercept(n.proxy), n.adminAPI(cfg.AdminToken), n.proxy.Inline, n.log)
 	if err != nil {
 		n.close()
 		return nil, nil, err

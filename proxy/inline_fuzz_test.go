@@ -1,0 +1,54 @@
+package proxy_test
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// Whatever a client sends, in pieces of whatever size, it is answered the same
+// with hits answered inline as without.
+func FuzzInline(f *testing.F) {
+	for i, c := range inlineCases {
+		if len(c.input) > 10000 {
+			continue // net/http takes half a second to say so
+		}
+		f.Add([]byte(c.input), uint16(0), c.peer == inFront)
+		f.Add([]byte(c.input), uint16(1+i%40), c.peer == inFront)
+		f.Add([]byte(ask("GET", "/page")+c.input+ask("GET", "/page")), uint16(0), false)
+		f.Add([]byte(ask("GET", "/none")+c.input+ask("GET", "/page")), uint16(len(ask("GET", "/none"))), true)
+	}
+	h, seal := newInlineHouse(f)
+	seal()
+	servers := [2]*wired{newWired(h, false), newWired(h, true)}
+	var long atomic.Int64
+	servers[1].long = func() { long.Add(1) }
+	f.Cleanup(func() {
+		for _, s := range servers {
+			s.server.Close()
+		}
+		h.close()
+	})
+	f.Fuzz(func(t *testing.T, input []byte, piece uint16, trusted bool) {
+		if strings.Contains(strings.ToLower(string(input)), "upgrade") {
+			return // the origin has no other protocol
+		}
+		if strings.Contains(string(input), "PRI * HTTP/2.0") {
+			return // another test is about that
+		}
+		peer := visitor
+		if trusted {
+			peer = inFront
+		}
+		var out [2][]string
+		for i, s := range servers {
+			w := newWire(peer, slices.Clone(input), int(piece))
+			<-s.serve(w)
+			out[i] = answersIn(w.output.Bytes(), false)
+		}
+		if !slices.Equal(out[0], out[1]) {
+			t.Errorf("%q in pieces of %d is answered\n%s\n\nand inline\n%s", input, piece, strings.Join(out[0], "\n\n"), strings.Join(out[1], "\n\n"))
+		}
+	})
+}
