@@ -44,9 +44,11 @@ func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) 
 	if h.ask.head {
 		o.method = http.MethodHead
 	}
-	if earlyRefresh(&h.found, *now, h.site.Early, randFloat()) && !c.refresh(h, b[:size], *now) {
+	p := c.in.proxy
+	if p.wantsEarly(h.site, &h.found, *now) && !c.refresh(h, b[:size], *now) {
 		return 0, nil
 	}
+	p.serve(e, *now, true)
 	var body []byte
 	if e.Status == http.StatusOK && notModifiedBy(h.ask.all("If-None-Match", &h.ask.noneMatch, h.ask.matches), h.ask.all("If-Modified-Since", &h.ask.since, h.ask.sinces), e) {
 		o.status = http.StatusNotModified
@@ -67,7 +69,6 @@ func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) 
 	*now = time.Now()
 	c.last = *now
 	took := now.Sub(o.arrived)
-	p := c.in.proxy
 	p.counts.record(&o, took)
 	if p.logs() {
 		p.logAccess(&o, took, c.client(), strings.Clone(h.ask.host), strings.Clone(h.ask.target), "HTTP/1.1")
