@@ -1,6 +1,8 @@
 package memstore
 
 import (
+	"time"
+
 	"surrogate/store"
 )
 
@@ -10,57 +12,34 @@ func (s *Store) Peek(key store.Key, ask store.Picker, f *store.Found) bool {
 		return false
 	}
 	// As in Get, the ticket comes first.
-	*f = store.Found{Ticket: s.book.Seq()}
+	ticket := s.book.Seq()
 	sh, _, hash := s.shardOf(string(key))
-	var (
-		vary string
-		pick store.Pick
-		ph   uint32
-		r    *record
-		body int
-		rest []byte
-	)
-	sh.mu.RLock()
+	var w want
+	var x sight
 	for {
-		id := sh.find(s, hash, string(key))
-		if id == 0 {
-			sh.mu.RUnlock()
-			return false
-		}
-		r = s.recs.at(id)
-		if f.Entry, body, rest = decode(r.blob.slice()); f.Entry.Vary == vary {
+		s.seek(sh, hash, string(key), &w, &x)
+		if x.block == nil || x.entry.Vary == w.vary {
 			break
 		}
-		vary = f.Entry.Vary
-		sh.mu.RUnlock()
+		w.vary = x.entry.Vary
 		var ok bool
-		if pick, ok = ask.PickFor(vary); !ok {
+		if w.pick, ok = ask.PickFor(w.vary); !ok {
 			return false
 		}
-		ph = s.pickHash(pick)
-		sh.mu.RLock()
+		w.hash = s.pickHash(w.pick)
 	}
-	if f.Entry.Pick != pick {
-		if r = s.choose(r, pick, ph, ""); r == nil {
-			sh.mu.RUnlock()
-			return false
-		}
-		f.Entry, body, rest = decode(r.blob.slice())
-	}
-	hit := s.look(r, &f.Entry, f)
-	big := r.big
-	if hit && r.uses.Load() < maxUses {
-		r.uses.Add(1)
-	}
-	sh.mu.RUnlock()
-	if !hit || f.Doubt {
+	f.Ticket, f.Fell = ticket, time.Time{}
+	if x.block == nil || !s.look(x.block, &x.entry, f) || f.Doubt {
 		return false
 	}
-	f.Hit, f.Vary = true, vary
-	if big != nil {
-		f.Entry.Body = *big
+	if x.rec.uses.Load() < maxUses {
+		x.rec.uses.Add(1)
+	}
+	f.Hit, f.Vary, f.Bodyless, f.Entry = true, w.vary, false, x.entry
+	if big := x.block.big(); big != nil {
+		f.Entry.Body = big.body
 	} else {
-		f.Entry.Body = rest[:body:body]
+		f.Entry.Body = x.rest[:x.body:x.body]
 	}
 	return true
 }
