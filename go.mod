@@ -11,7 +11,16 @@ require (
 	golang.org/x/tools v0.52.0
 )
 
-require golang.org/x/net v0.62.0
+require (
+	github.com/schollz/progressbar/v3 v3.19.1
+	golang.org/x/net v0.62.0
+)
+
+require (
+	github.com/mitchellh/colorstring v0.0.0-20190213212951-d06e56a500db // indirect
+	github.com/rivo/uniseg v0.4.7 // indirect
+	golang.org/x/term v0.47.0 // indirect
+)
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

@@ -95,7 +95,7 @@ type Ask struct {
 	Kind string // as in store.Run; empty to have it told by what is asked
 	What string // as in store.Run; likewise
 	By   string // who asks, for the log
-	Site string // the name of the site that paths belong to, and URLs must; empty for any, and URLs alone
+	Site string // the name of the site that paths belong to, and URLs must; empty for any, and for URLs alone unless there is one site only
 
 	List     io.Reader // a URL or path in each line
 	URLs     []string
@@ -147,6 +147,8 @@ func (in *Intake) check(a *Ask, ps *problems) (home *SitePlan) {
 			ps.add("#/site", fmt.Sprintf("there is no site %q", excerpt(a.Site, 100)), in.siteNames())
 			return nil
 		}
+	} else if all := in.o.Sites(); len(all) == 1 {
+		home = all[0] // there is no doubt whose a path is
 	}
 	if a.Depth < 0 || a.Depth > maxDepth {
 		ps.add("#/crawl/depth", "not a number of links", fmt.Sprintf("a whole number from 0 to %d", maxDepth))

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -53,26 +54,31 @@ func (c *adminClient) get(route string) ([]byte, error) {
 // do asks. An answer that is a failure is an error which says what the answer
 // said.
 func (c *adminClient) do(method, route string, ask any) ([]byte, int, error) {
-	var content io.Reader
-	if ask != nil {
-		b, err := json.Marshal(ask)
-		if err != nil {
-			return nil, 0, fmt.Errorf("couldn't put the question: %w", err)
-		}
-		content = bytes.NewReader(b)
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	if ask == nil {
+		return c.send(ctx, method, route, "", nil)
 	}
-	req, err := http.NewRequest(method, c.url(route), content)
+	b, err := json.Marshal(ask)
+	if err != nil {
+		return nil, 0, fmt.Errorf("couldn't put the question: %w", err)
+	}
+	return c.send(ctx, method, route, "application/json", bytes.NewReader(b))
+}
+
+// send is do with content that may take its time, until ctx ends.
+func (c *adminClient) send(ctx context.Context, method, route, contentType string, content io.Reader) ([]byte, int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.url(route), content)
 	if err != nil {
 		return nil, 0, fmt.Errorf("couldn't ask the admin API: %w", err)
 	}
-	if ask != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	client := http.Client{Timeout: 90 * time.Second}
-	resp, err := client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 			return nil, 0, fmt.Errorf("couldn't reach the admin API: %w; --admin says where it is", op)

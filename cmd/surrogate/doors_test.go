@@ -60,6 +60,7 @@ var doorways = map[string][]string{
 	"github.com/redis/go-redis":          {"store/redisstore/"}, // the package is the doorway
 	"github.com/dunglas/httpsfv":         {"store/tag.go", "proxy/targeted.go", "proxy/search.go"},
 	"golang.org/x/net":                   {"warm/links.go"},
+	"github.com/schollz/progressbar":     {"cmd/surrogate/progress.go"},
 	"github.com/VictoriaMetrics/metrics": {"proxy/metrics.go", "proxy/options.go", "purge/metrics.go", "purge/purger.go", "warm/metrics.go", "warm/warmer.go", "cmd/surrogate/metrics.go"},
 }
 

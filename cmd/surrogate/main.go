@@ -52,6 +52,7 @@ func commands() []command {
 		{"demo", "[flags]", "a small shop behind the proxy, to play with", demo},
 		{"check", "[flags] [proxy.toml]", "say what is wrong with a configuration", check},
 		{"purge", "[flags] [tag …]", "purge by tag, URL, prefix, host or everything", purgeCommand},
+		{"warm", "[flags] [file | - | URL …]", "fetch pages before anyone asks: a list, a sitemap, a crawl", warmCommand},
 		{"explain", "[flags] URL", "why a URL is or is not in the cache, and what would purge it", explain},
 		{"stats", "[flags]", "what a running surrogate has done so far", stats},
 		{"version", "", "what this program is built from", printVersion},
@@ -60,6 +61,10 @@ func commands() []command {
 
 // errSaid is the error of a subcommand that has said all there is to say.
 var errSaid = errors.New("said")
+
+// errInterrupted is the error of a subcommand that Ctrl-C ended, and that has
+// said what it leaves.
+var errInterrupted = errors.New("interrupted")
 
 // A usageError is a mistake in the command line.
 type usageError string
@@ -95,6 +100,8 @@ func (p *program) run(args []string) int {
 		return 0
 	case errors.Is(err, errSaid):
 		return 1
+	case errors.Is(err, errInterrupted):
+		return 130
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintln(p.stderr, "surrogate:", line)

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"surrogate/warm"
+)
+
+// A warmRequest is the body of POST /v1/warm.
+type warmRequest struct {
+	URLs     []string   `json:"urls,omitempty"`
+	Sitemaps []string   `json:"sitemap,omitempty"`
+	Crawl    *warmCrawl `json:"crawl,omitempty"`
+	Site     string     `json:"site,omitempty"`
+	ID       string     `json:"id"`
+	Force    bool       `json:"force,omitempty"`
+}
+
+type warmCrawl struct {
+	From  []string `json:"from"`
+	Depth int      `json:"depth"`
+}
+
+// A warming is one call of the subcommand.
+type warming struct {
+	p       *program
+	client  adminClient
+	ask     warmRequest
+	list    string // a file, "-" for standard input, "" for none
+	run     string // of an earlier call, to be followed
+	detach  bool
+	cancels bool // what Ctrl-C does to the rest
+	json    bool
+}
+
+// warmCommand is the subcommand: it has pages fetched through the admin API of a
+// running surrogate, and shows how far that is.
+func warmCommand(p *program, args []string) error {
+	fs := p.flags("warm")
+	w := warming{p: p}
+	w.client.bind(fs, p)
+	list := func(name, usage string, to *[]string) {
+		fs.Func(name, usage, func(s string) error { *to = append(*to, s); return nil })
+	}
+	var crawl warmCrawl
+	list("url", "a `URL`; may also stand without --url", &w.ask.URLs)
+	list("sitemap", "the `URL` of a sitemap or an index; of a site, for those that its robots.txt names", &w.ask.Sitemaps)
+	list("crawl", "the `URL` of a page whose links are followed", &crawl.From)
+	fs.IntVar(&crawl.Depth, "depth", 1, "how many `links` away from there")
+	fs.StringVar(&w.ask.Site, "site", "", "`name` of the site that paths belong to; other sites' URLs are refused")
+	fs.BoolVar(&w.ask.Force, "force", false, "fetch even what is fresh")
+	fs.StringVar(&w.ask.ID, "id", "", "`id` of this run: sent again it queues nothing")
+	fs.StringVar(&w.run, "run", "", "show how far the run of this `id` is")
+	fs.BoolVar(&w.detach, "detach", false, "queue it, and do not wait")
+	interrupt := fs.String("on-interrupt", "leave", "what Ctrl-C does to the rest: `leave` it queued, or cancel it")
+	fs.BoolVar(&w.json, "json", false, "print what came of it as JSON")
+	rest, err := p.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	for _, a := range rest {
+		switch {
+		case strings.Contains(a, "://"):
+			w.ask.URLs = append(w.ask.URLs, a)
+		case w.list != "":
+			return wrongUsage("one list at a time, and not %s and %s; cat joins them: cat … | surrogate warm -", w.list, a)
+		default:
+			w.list = a
+		}
+	}
+	if len(crawl.From) > 0 {
+		w.ask.Crawl = &crawl
+	}
+	named := len(w.ask.URLs)+len(w.ask.Sitemaps)+len(crawl.From) > 0
+	switch {
+	case *interrupt != "leave" && *interrupt != "cancel":
+		return wrongUsage(`--on-interrupt is "leave" or "cancel"`)
+	case w.run != "" && (named || w.list != ""):
+		return wrongUsage("--run follows what was asked before, and takes nothing else to warm")
+	case w.list != "" && named:
+		return wrongUsage("a list, or URLs, sitemaps and crawls, but not both at once")
+	case w.run == "" && w.list == "" && !named:
+		return wrongUsage(`warm what? Type "surrogate warm urls.txt", "surrogate warm -" for standard input, or a URL, --sitemap, --crawl`)
+	}
+	w.cancels = *interrupt == "cancel"
+	return w.do()
+}
+
+// do asks, and follows what was asked until it is over.
+func (w *warming) do() error {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	interrupted := make(chan struct{})
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-signals:
+			close(interrupted)
+			stop()
+		case <-over:
+			return
+		}
+		select {
+		case <-signals: // a second one waits for nothing
+			os.Exit(130)
+		case <-over:
+		}
+	}()
+	id := w.run
+	if id == "" {
+		if w.ask.ID == "" {
+			w.ask.ID = strings.ToLower(rand.Text())
+		}
+		id = w.ask.ID
+		if err := w.send(ctx); err != nil {
+			if ctx.Err() != nil {
+				return w.interrupted(id)
+			}
+			return err
+		}
+	}
+	if w.detach {
+		fmt.Fprintf(w.p.stdout, "queued as run %s; surrogate warm --run %s shows how far it is\n", id, id)
+		return nil
+	}
+	s, err := w.follow(ctx, id)
+	select {
+	case <-interrupted:
+		return w.interrupted(id)
+	default:
+	}
+	if err != nil {
+		return err
+	}
+	return w.conclude(s)
+}
+
+// send queues what is asked and says what of it was not understood.
+func (w *warming) send(ctx context.Context) error {
+	body, err := w.post(ctx)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		ID       string
+		Created  bool
+		Added    int
+		Dropped  int
+		Rejected int
+		Errors   []warm.Rejection
+	}
+	if err := decode(body, &answer); err != nil {
+		return err
+	}
+	if !answer.Created {
+		fmt.Fprintf(w.p.stderr, "surrogate: run %s was there already: nothing was queued\n", answer.ID)
+	}
+	for i := range answer.Errors {
+		fmt.Fprintln(w.p.stderr, "surrogate:", strings.TrimPrefix(answer.Errors[i].String(), "line 0: "))
+	}
+	if more := answer.Rejected - len(answer.Errors); more > 0 {
+		fmt.Fprintf(w.p.stderr, "surrogate: and %d more that were not understood\n", more)
+	}
+	return nil
+}
+
+func (w *warming) post(ctx context.Context) ([]byte, error) {
+	if w.list == "" {
+		b, err := json.Marshal(w.ask)
+		if err != nil {
+			return nil, fmt.Errorf("couldn't put the question: %w", err)
+		}
+		body, _, err := w.client.send(ctx, "POST", "/v1/warm", "application/json", strings.NewReader(string(b)))
+		return body, err
+	}
+	var list io.Reader = os.Stdin
+	what := "standard input"
+	if w.list != "-" {
+		f, err := os.Open(w.list)
+		if err != nil {
+			return nil, fmt.Errorf("couldn't read the list: %w", err)
+		}
+		defer f.Close()
+		list, what = f, w.list
+	}
+	q := url.Values{"id": {w.ask.ID}, "what": {what}}
+	if w.ask.Site != "" {
+		q.Set("site", w.ask.Site)
+	}
+	if w.ask.Force {
+		q.Set("force", "true")
+	}
+	body, _, err := w.client.send(ctx, "POST", "/v1/warm?"+q.Encode(), "text/plain; charset=utf-8", list)
+	return body, err
+}
+
+const (
+	lookEvery = 300 * time.Millisecond
+	// doWithout is how long a run is followed that cannot be asked about: the node
+	// may be restarting, and another one goes on.
+	doWithout = 20 * time.Second
+)
+
+// follow shows how far a run is until it is over.
+func (w *warming) follow(ctx context.Context, id string) (*warm.Status, error) {
+	show := w.p.newProgress()
+	defer show.end()
+	last := time.Now()
+	for {
+		s, err := w.status(ctx, id, lookEvery)
+		switch {
+		case err == nil:
+			last = time.Now()
+			show.at(s)
+			if s.State == "done" || s.State == "cancelled" && s.Remaining == 0 {
+				return s, nil
+			}
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, errNoRun) || time.Since(last) > doWithout:
+			return nil, err
+		default:
+			select {
+			case <-time.After(lookEvery):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+var errNoRun = errors.New("no run with this id is known")
+
+func (w *warming) status(ctx context.Context, id string, wait time.Duration) (*warm.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+10*time.Second)
+	defer cancel()
+	body, code, err := w.client.send(ctx, "GET", "/v1/warm/"+url.PathEscape(id)+"?wait="+wait.String(), "", nil)
+	if code == 404 {
+		return nil, errNoRun
+	}
+	if err != nil {
+		return nil, err
+	}
+	var s warm.Status
+	return &s, decode(body, &s)
+}
+
+// interrupted says what Ctrl-C leaves behind.
+func (w *warming) interrupted(id string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if w.cancels {
+		if _, code, err := w.client.send(ctx, "DELETE", "/v1/warm/"+url.PathEscape(id), "", nil); err != nil && code != 404 {
+			return fmt.Errorf("couldn't cancel run %s: %w", id, err)
+		}
+		fmt.Fprintf(w.p.stderr, "surrogate: cancelled run %s\n", id)
+		return errInterrupted
+	}
+	s, err := w.status(ctx, id, 0)
+	if err != nil {
+		fmt.Fprintf(w.p.stderr, "surrogate: interrupted; what was queued stays queued as run %s\n", id)
+		return errInterrupted
+	}
+	fmt.Fprintf(w.p.stderr, "surrogate: interrupted; %d of %d URLs are left, and stay queued as run %s: --run %s shows how far it is\n", s.Remaining, s.Total, id, id)
+	return errInterrupted
+}
+
+// conclude prints what came of a run that is over. It is a failure if anything
+// in it is one.
+func (w *warming) conclude(s *warm.Status) error {
+	if w.json {
+		b, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(w.p.stdout, string(b))
+	} else {
+		printStatus(w.p.stdout, s)
+	}
+	if s.Failed+s.Dropped+len(s.Rejected) > 0 || s.State == "cancelled" {
+		return errSaid
+	}
+	return nil
+}
+
+// printStatus prints a run that is over for people.
+func printStatus(out io.Writer, s *warm.Status) {
+	verb := "warmed"
+	if s.State == "cancelled" {
+		verb = "cancelled:"
+	}
+	fmt.Fprintf(out, "%s %d of %d URLs, %s in %s\n", verb, s.Warmed+s.Fresh, s.Total, size(s.Bytes), s.Ended.Sub(s.At).Round(time.Millisecond))
+	for _, l := range []struct {
+		n    int
+		what string
+	}{{s.Warmed, "fetched"}, {s.Fresh, "fresh already"}, {s.Unkept, "not to be stored"}, {s.Failed, "failed"}, {s.Dropped, "dropped: the queue is full, or the run was cancelled"}} {
+		if l.n > 0 {
+			fmt.Fprintf(out, "%8d  %s\n", l.n, l.what)
+		}
+	}
+	for _, f := range s.Failures {
+		fmt.Fprintf(out, "  failed  %s: %s\n", f.URL, f.Why)
+	}
+	if more := s.Failed - len(s.Failures); more > 0 {
+		fmt.Fprintf(out, "          and %d more\n", more)
+	}
+	for _, r := range s.Rejected {
+		fmt.Fprintf(out, "  left out  %s\n", r)
+	}
+}
