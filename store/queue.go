@@ -77,8 +77,9 @@ type Queue interface {
 	// cancelled, the job is dropped.
 	Settle(ctx context.Context, j Job, o Outcome) error
 
-	// Cancel ends a run: what is queued is dropped, what is taken is finished. It
-	// seals the run. A run that is done stays as it is. ErrNoRun.
+	// Cancel ends a run: what is queued is dropped, what is taken is finished, or
+	// dropped once its lease is over. It seals the run. A run that is done stays as
+	// it is. ErrNoRun.
 	Cancel(ctx context.Context, run string) error
 
 	// Progress tells how far a run is; ErrNoRun if it is not known.

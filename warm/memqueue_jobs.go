@@ -166,11 +166,15 @@ func (q *MemQueue) waiting() int {
 func (q *MemQueue) due(now time.Time) {
 	for j := q.timed.first(); j != nil && j.when <= now.UnixNano(); j = q.timed.first() {
 		q.timed.remove(j)
-		if j.state == jobTaken {
+		switch {
+		case j.state == jobLater:
+			q.offer(j, jobReady)
+		case j.run.Cancelled:
+			q.remove(j)
+			j.run.settled("", store.Outcome{State: store.Dropped}, now)
+		default:
 			q.taken--
 			q.offer(j, jobLapsed)
-		} else {
-			q.offer(j, jobReady)
 		}
 	}
 }

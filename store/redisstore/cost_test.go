@@ -57,6 +57,11 @@ func (t *tape) add(cmds []redis.Cmder) {
 					w = name + ".lua"
 				}
 			}
+			for name, sc := range queueScripts {
+				if sc.Hash() == c.Args()[1] {
+					w = "queue_" + name + ".lua"
+				}
+			}
 		}
 		words = append(words, w)
 	}

@@ -225,7 +225,7 @@ func (q *queue) Stats(ctx context.Context) (store.QueueStats, error) {
 	var of *redis.SliceCmd
 	var leases *redis.IntCmd
 	err := q.do(ctx, "stats", false, func(ctx context.Context) error {
-		_, err := q.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		_, err := q.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			of = p.HMGet(ctx, q.key("queue"), "n", "dropped")
 			leases = p.ZCard(ctx, q.key("leases"))
 			return nil

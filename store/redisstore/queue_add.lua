@@ -6,7 +6,8 @@
 -- Returns how many were added, and how many found no room.
 --
 -- Room is made by the newest jobs of the coldest band, if that is colder than
--- that of the job. Only jobs that nobody was handed yet have to go.
+-- that of the job. Only jobs that nobody was handed yet have to go. As the
+-- hottest come first, no stream that was added to here is made room in.
 local run, maxjobs, maxbytes, maxurls = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local k, seen = BASE .. 'run:' .. run, BASE .. 'seen:' .. run
 local r = redis.call('HMGET', k, 'total', 'cancelled', 'ended')
@@ -17,10 +18,13 @@ if r[2] or r[3] then return redis.error_reply('RUNOVER') end
 local offered = (#ARGV - 6) / 4
 redis.call('HINCRBY', k, 'left', offered)
 
+local q = redis.call('HMGET', QUEUE, 'n', 'b', 'id')
+local n, held = tonumber(q[1] or 0), tonumber(q[2] or 0)
+local n0, held0 = n, held
+
 local function room(band, bytes)
   while true do
-    local q = redis.call('HMGET', QUEUE, 'n', 'b')
-    if tonumber(q[1] or 0) < maxjobs and tonumber(q[2] or 0) + bytes <= maxbytes then return true end
+    if n < maxjobs and held + bytes <= maxbytes then return true end
     local coldest = redis.call('ZRANGE', READY, 0, 0)[1]
     if not coldest or string.sub(coldest, 1, 2) >= band or bytes > maxbytes then return false end
     local b, site = string.sub(coldest, 1, 2), string.sub(coldest, 4)
@@ -28,7 +32,7 @@ local function room(band, bytes)
     if head(s) then
       local e = redis.call('XREVRANGE', s, '+', '-', 'COUNT', 1)[1]
       redis.call('XDEL', s, e[1])
-      waits(-1, -size(e))
+      n, held = n - 1, held - size(e)
       local whose = fields(e)
       if not cancelled(whose) then
         redis.call('HINCRBY', QUEUE, 'dropped', 1)
@@ -41,7 +45,7 @@ local function room(band, bytes)
 end
 
 local total, added, dropped, news = tonumber(r[1]), 0, 0, false
-local id = math.max(tonumber(redis.call('HGET', QUEUE, 'id') or 0), micros())
+local id, ready = math.max(tonumber(q[3] or 0), micros()), {}
 for i = 7, #ARGV, 4 do
   local hash, band, site, job = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local new
@@ -55,12 +59,14 @@ for i = 7, #ARGV, 4 do
     local bytes = #run + #job + 128
     if total <= maxurls and room(band, bytes) then
       local s = stream(band, site)
-      if redis.call('EXISTS', s) == 0 then group(s) end
       id = id + 1
+      if not ready[s] then
+        ready[s] = true
+        if redis.call('EXISTS', s) == 0 then group(s) end
+        if redis.call('ZADD', READY, 'NX', int(score(band, id)), band .. ' ' .. site) == 1 then news = true end
+      end
       redis.call('XADD', s, int(id) .. '-0', 'r', run, 'j', job)
-      if redis.call('ZADD', READY, 'NX', int(score(band, id)), band .. ' ' .. site) == 1 then news = true end
-      waits(1, bytes)
-      redis.call('HINCRBY', k, 'queued', 1)
+      n, held = n + 1, held + bytes
       added = added + 1
     else
       dropped = dropped + 1
@@ -68,7 +74,9 @@ for i = 7, #ARGV, 4 do
   end
 end
 redis.call('HSET', QUEUE, 'id', int(id))
+waits(n - n0, held - held0)
 redis.call('HSET', k, 'total', total)
+redis.call('HINCRBY', k, 'queued', added)
 if dropped > 0 then
   redis.call('HINCRBY', k, 'dropped', dropped)
   redis.call('HINCRBY', QUEUE, 'dropped', dropped)

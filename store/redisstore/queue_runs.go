@@ -102,7 +102,7 @@ func (q *queue) Progress(ctx context.Context, run string) (store.Progress, error
 	var of *redis.MapStringStringCmd
 	var fails *redis.StringSliceCmd
 	err := q.do(ctx, "progress", false, func(ctx context.Context) error {
-		_, err := q.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		_, err := q.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			of = p.HGetAll(ctx, q.key("run:"+run))
 			fails = p.LRange(ctx, q.key("fails:"+run), 0, 2*store.MaxFailures-1)
 			return nil

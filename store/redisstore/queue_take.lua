@@ -57,14 +57,19 @@ local out, taken, thrown = {}, 0, 0
 local function hand(band, site, e, times)
   local run, job = fields(e)
   local id = string.match(e[1], '^%d+')
-  waits(-1, -size(e))
-  if cancelled(run) then
+  local m = band .. ' ' .. id .. ' ' .. site
+  local over = cancelled(run)
+  -- It is leased already if its group was gone; then it did not wait.
+  if redis.call('ZADD', LEASES, int(NOW + lease), m) == 1 then
+    waits(-1, -size(e))
+    if not over then queued(run, -1) end
+  end
+  if over then
+    redis.call('ZREM', LEASES, m)
     erase(stream(band, site), id)
     thrown = thrown + 1
     return
   end
-  queued(run, -1)
-  redis.call('ZADD', LEASES, int(NOW + lease), band .. ' ' .. id .. ' ' .. site)
   taken = taken + 1
   for _, v in ipairs({ band .. ' ' .. id, site, run, times, job }) do out[#out + 1] = v end
 end
@@ -81,7 +86,8 @@ while taken < n and thrown < 1000 do
       local s = stream(band, site)
       local e = redis.pcall('XCLAIM', s, 'warm', who, 0, id .. '-0')
       if e.err or not e[1] then
-        waits(-1, 0)
+        -- Gone, or its group was: then it is handed out as if for the first time.
+        if entry(s, id) then show(band, site) else waits(-1, 0) end
       else
         local _, times = holder(s, id)
         hand(band, site, e[1], times)

@@ -4,10 +4,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"surrogate/store"
 	"surrogate/store/redisstore/redistest"
 	"surrogate/store/storetest"
 )
+
+var queueScripts = map[string]*redis.Script{
+	"begin": queueBegin, "add": queueAdd, "take": queueTake, "renew": queueRenew, "settle": queueSettle,
+	"back": queueBack, "seal": queueSeal, "cancel": queueCancel, "sweep": queueSweep,
+}
 
 // queueTick is long enough for a round trip to a busy server.
 const queueTick = 50 * time.Millisecond

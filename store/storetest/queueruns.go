@@ -183,6 +183,23 @@ var queueRunCases = []queueCase{
 			l.Errorf("%+v", p)
 		}
 	}},
+	{name: "WhatLapsesAfterCancelIsDropped", run: func(l *queueLab) {
+		l.begin("r")
+		l.add("r", jobs(1, "/a", "/b")...)
+		j := l.take(l.q, 1)[0]
+		if err := l.q.Cancel(l.Context(), "r"); err != nil {
+			l.Fatal(err)
+		}
+		l.counts("r", 2, 0, 0, 0, 0, 1)
+		l.pass(QueueLease)
+		l.none(l.o, nil)
+		if p := l.counts("r", 2, 0, 0, 0, 0, 2); !p.Done() {
+			l.Errorf("%+v", p)
+		}
+		l.settle(l.q, j, warmed)
+		l.counts("r", 2, 0, 0, 0, 0, 2)
+		l.holds(0, 0)
+	}},
 	{name: "RunsAreListedNewestFirst", run: func(l *queueLab) {
 		for _, id := range []string{"a", "b", "c"} {
 			l.begin(id)
