@@ -48,12 +48,19 @@ func (e *Entry) AppendMeta(b []byte) []byte {
 // length of that Body, and the bytes after the encoding. The entry's strings
 // share b's memory: nobody may write to b afterwards.
 func DecodeMeta(b []byte) (e Entry, body int, rest []byte, err error) {
-	d := decoder{b: b}
+	body, rest, err = e.ReadMeta(b)
+	return e, body, rest, err
+}
+
+// ReadMeta is DecodeMeta into e, whose Body it leaves nil. After an error e is
+// the zero value.
+func (e *Entry) ReadMeta(b []byte) (body int, rest []byte, err error) {
+	*e = Entry{}
 	if len(b) < 2 || b[0] != codecVersion {
-		return Entry{}, 0, nil, fmt.Errorf("%w: version", ErrCodec)
+		return 0, nil, fmt.Errorf("%w: version", ErrCodec)
 	}
+	d := decoder{b: b[2:]}
 	e.Life.Flags = Flags(b[1])
-	d.b = b[2:]
 	e.Status = int(d.uvarint())
 	e.Ticket = Seq(d.uvarint())
 	e.Life.Born = time.Unix(0, d.varint())
@@ -63,7 +70,8 @@ func DecodeMeta(b []byte) (e Entry, body int, rest []byte, err error) {
 	body = int(d.uvarint())
 	if n := d.uvarint(); n > 0 {
 		if n--; n > uint64(len(d.b))/2 {
-			return Entry{}, 0, nil, fmt.Errorf("%w: parts", ErrCodec)
+			*e = Entry{}
+			return 0, nil, fmt.Errorf("%w: parts", ErrCodec)
 		}
 		e.Size = d.varint()
 		e.Parts = make([]Part, n)
@@ -81,9 +89,10 @@ func DecodeMeta(b []byte) (e Entry, body int, rest []byte, err error) {
 	e.Tags = NameList(d.str())
 	e.Deps = NameList(d.str())
 	if d.bad || body < 0 {
-		return Entry{}, 0, nil, fmt.Errorf("%w: cut short", ErrCodec)
+		*e = Entry{}
+		return 0, nil, fmt.Errorf("%w: cut short", ErrCodec)
 	}
-	return e, body, d.b, nil
+	return body, d.b, nil
 }
 
 // A decoder reads values off the front of b. After bad input it returns zeros.
@@ -93,6 +102,11 @@ type decoder struct {
 }
 
 func (d *decoder) uvarint() uint64 {
+	if len(d.b) > 0 && d.b[0] < 0x80 { // most are short
+		v := d.b[0]
+		d.b = d.b[1:]
+		return uint64(v)
+	}
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {
 		d.bad, d.b = true, nil
@@ -103,13 +117,8 @@ func (d *decoder) uvarint() uint64 {
 }
 
 func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
+	v := d.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
 }
 
 func (d *decoder) str() string {

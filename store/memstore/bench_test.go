@@ -94,6 +94,25 @@ func BenchmarkGetParallel(b *testing.B) {
 	})
 }
 
+// BenchmarkGetOne is one page that every core asks for: with -cpu 1,2,4 the time
+// of a hit has to fall as cores are added, for a hit writes nothing that another
+// reads.
+func BenchmarkGetOne(b *testing.B) {
+	s := memstore.New(memstore.Options{})
+	defer s.Close()
+	e := object(1)
+	put(b, s, e)
+	ctx := context.Background()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if f, _ := s.Get(ctx, e.Key, nil); !f.Hit {
+				b.Error("a miss")
+			}
+		}
+	})
+}
+
 // BenchmarkGetAfterPurge is a hit that has to look at its names again, because
 // something else was purged. The purge is part of it: compare BenchmarkPurge.
 func BenchmarkGetAfterPurge(b *testing.B) {

@@ -76,25 +76,25 @@ func (b *block) key() string {
 	return unsafe.String(&b.bytes()[b.keyAt], int(b.keyLen))
 }
 
-// decode returns the entry without its body, that body's length and, unless it
-// is big, the body and what follows it. They share the block's memory.
-func (b *block) decode() (e store.Entry, body int, rest []byte) {
-	e, body, rest, err := store.DecodeMeta(b.bytes())
+// decode makes e the entry without its body, and returns that body's length
+// and, unless it is big, the body and what follows it. They share the block's memory.
+func (b *block) decode(e *store.Entry) (body int, rest []byte) {
+	body, rest, err := e.ReadMeta(b.bytes())
 	if err != nil {
 		panic("memstore: the store's own encoding does not decode: " + err.Error())
 	}
-	return e, body, rest
+	return body, rest
 }
 
 // entry is the entry without its body.
-func (b *block) entry() store.Entry {
-	e, _, _ := b.decode()
+func (b *block) entry() (e store.Entry) {
+	b.decode(&e)
 	return e
 }
 
 // whole is the entry without its body, and what Entry.Bytes says of all of it.
 func (b *block) whole() (e store.Entry, held int64) {
-	e, body, _ := b.decode()
+	body, _ := b.decode(&e)
 	return e, e.Bytes() + int64(body)
 }
 

@@ -120,41 +120,37 @@ func (s *Store) pickHash(p store.Pick) uint32 {
 }
 
 // Get implements store.Store.
-func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (store.Found, error) {
+func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (f store.Found, err error) {
 	if s.closed.Load() {
 		return store.Found{}, store.ErrClosed
 	}
 	// The ticket is loaded before anything is looked at: a purge that comes
 	// later is newer than it.
-	f := store.Found{Ticket: s.book.Seq()}
+	f.Ticket = s.book.Seq()
 	sh, _, hash := s.shardOf(string(key))
 	var w want
 	var x sight
 	for {
-		s.seek(sh, hash, string(key), &w, &x)
-		if x.block == nil || x.entry.Vary == w.vary {
+		s.seek(sh, hash, string(key), &w, &x, &f.Entry)
+		if x.block == nil || f.Entry.Vary == w.vary {
 			break
 		}
 		// By the time the request's fields are read the key may be known by
 		// another Vary.
-		w.vary = x.entry.Vary
+		w.vary = f.Entry.Vary
 		w.pick = store.PickOf(w.vary, ask)
 		w.hash = s.pickHash(w.pick)
 		w.alt = store.AltPick(w.vary, ask)
 	}
 	f.Vary = w.vary
-	if x.block == nil || !s.look(x.block, &x.entry, &f) {
+	if x.block == nil {
 		return f, nil
 	}
-	if x.rec.uses.Load() < maxUses {
-		x.rec.uses.Add(1)
+	if !s.look(x.block, &f.Entry, &f) {
+		f.Entry = store.Entry{}
+		return f, nil
 	}
-	f.Hit, f.Entry = true, x.entry
-	if big := x.block.big(); big != nil {
-		f.Entry.Body = big.body
-	} else {
-		f.Entry.Body = x.rest[:x.body:x.body]
-	}
+	f.Hit, f.Entry.Body = true, x.content()
 	return f, nil
 }
 

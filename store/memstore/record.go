@@ -100,35 +100,33 @@ type want struct {
 // A sight is what was seen under a key.
 type sight struct {
 	rec   *record
-	block *block
-	entry store.Entry // without its body
-	body  int         // that body's length
-	rest  []byte      // what it begins, unless it is big
+	block *block // nil when nothing is there
+	body  int    // the body's length
+	rest  []byte // what the body begins, unless it is big
 }
 
-// seek finds what a key has for w; x.block is nil when that is nothing. If the
-// key is known by another Vary than w's, it is the newest of the key's entries.
-func (s *Store) seek(sh *shard, hash uint32, key string, w *want, x *sight) {
+// seek finds what a key has for w, and makes e the entry without its body. If the
+// key is known by another Vary than w's, that is the newest of the key's entries.
+func (s *Store) seek(sh *shard, hash uint32, key string, w *want, x *sight, e *store.Entry) {
 	for range tries {
 		v := sh.version.Load()
 		if v%2 != 0 {
 			continue
 		}
-		s.choose(sh, hash, key, w, x)
+		s.choose(sh, hash, key, w, x, e)
 		if sh.version.Load() == v {
 			return
 		}
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s.choose(sh, hash, key, w, x)
+	s.choose(sh, hash, key, w, x, e)
 }
 
 // choose finds the entry with w's pick, or else the newest with the alternative.
-func (s *Store) choose(sh *shard, hash uint32, key string, w *want, x *sight) {
-	x.block = nil
+func (s *Store) choose(sh *shard, hash uint32, key string, w *want, x *sight, e *store.Entry) {
 	id := sh.find(s, hash, key)
-	if id == 0 || !x.see(s, id) || x.entry.Vary != w.vary || x.entry.Pick == w.pick {
+	if !x.see(s, id, e) || e.Vary != w.vary || e.Pick == w.pick {
 		return
 	}
 	second := uint32(0)
@@ -137,27 +135,42 @@ func (s *Store) choose(sh *shard, hash uint32, key string, w *want, x *sight) {
 		b := s.peek(id)
 		switch {
 		case b == nil:
-			x.block = nil
+			x.see(s, 0, e)
 			return
 		case b.pick == w.hash && b.entry().Pick == w.pick:
-			x.see(s, id)
+			x.see(s, id, e)
 			return
 		case second == 0 && w.alt != "" && b.entry().Alt == w.alt:
 			second = id
 		}
 		id = b.next.Load()
 	}
-	if x.block = nil; second != 0 {
-		x.see(s, second)
-	}
+	x.see(s, second, e)
 }
 
-// see makes x what a record holds.
-func (x *sight) see(s *Store, id uint32) bool {
-	x.rec = s.recs.peek(id)
-	if x.block = s.peek(id); x.block == nil {
+// see makes x and e what a record holds, if it holds anything.
+func (x *sight) see(s *Store, id uint32, e *store.Entry) bool {
+	x.block = nil
+	if id != 0 {
+		if x.rec = s.recs.peek(id); x.rec != nil {
+			x.block = x.rec.block.Load()
+		}
+	}
+	if x.block == nil {
+		*e = store.Entry{}
 		return false
 	}
-	x.entry, x.body, x.rest = x.block.decode()
+	x.body, x.rest = x.block.decode(e)
 	return true
+}
+
+// content is the body of what was seen. It counts as a use.
+func (x *sight) content() []byte {
+	if x.rec.uses.Load() < maxUses {
+		x.rec.uses.Add(1)
+	}
+	if big := x.block.big(); big != nil {
+		return big.body
+	}
+	return x.rest[:x.body:x.body]
 }
