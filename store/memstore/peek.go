@@ -17,11 +17,11 @@ func (s *Store) Peek(key store.Key, ask store.Picker, f *store.Found) bool {
 	var w want
 	var x sight
 	for {
-		s.seek(sh, hash, string(key), &w, &x)
-		if x.block == nil || x.entry.Vary == w.vary {
+		s.seek(sh, hash, string(key), &w, &x, &f.Entry)
+		if x.block == nil || f.Entry.Vary == w.vary {
 			break
 		}
-		w.vary = x.entry.Vary
+		w.vary = f.Entry.Vary
 		var ok bool
 		if w.pick, ok = ask.PickFor(w.vary); !ok {
 			return false
@@ -29,17 +29,9 @@ func (s *Store) Peek(key store.Key, ask store.Picker, f *store.Found) bool {
 		w.hash = s.pickHash(w.pick)
 	}
 	f.Ticket, f.Fell = ticket, time.Time{}
-	if x.block == nil || !s.look(x.block, &x.entry, f) || f.Doubt {
+	if x.block == nil || !s.look(x.block, &f.Entry, f) || f.Doubt {
 		return false
 	}
-	if x.rec.uses.Load() < maxUses {
-		x.rec.uses.Add(1)
-	}
-	f.Hit, f.Vary, f.Bodyless, f.Entry = true, w.vary, false, x.entry
-	if big := x.block.big(); big != nil {
-		f.Entry.Body = big.body
-	} else {
-		f.Entry.Body = x.rest[:x.body:x.body]
-	}
+	f.Hit, f.Vary, f.Bodyless, f.Entry.Body = true, w.vary, false, x.content()
 	return true
 }
