@@ -30,6 +30,7 @@ func (n *node) adminAPI(token string) http.Handler {
 	guarded("/metrics", n.serveMetrics)
 	r.Path("/v1/warm").Handler(purge.Guard(token, n.intake.Handler()))
 	r.PathPrefix("/v1/warm/").Handler(purge.Guard(token, n.intake.Handler()))
+	r.PathPrefix(profiles).Handler(purge.Guard(token, readOnly(serveProfile)))
 	r.Path("/healthz").Handler(readOnly(func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") }))
 	r.Path("/readyz").Handler(readOnly(n.serveReady))
 	for path, file := range map[string]string{"/": "index.html", "/dashboard.css": "dashboard.css", "/dashboard.js": "dashboard.js"} {
