@@ -30,6 +30,7 @@ type options struct {
 	settle      time.Duration // before memory is read: work in the background counts
 	install     bool          // what is missing
 	surrogate   string
+	profiles    string // directory for CPU profiles; empty for none
 }
 
 // stages are what can be named with -only, in order.
@@ -62,9 +63,12 @@ func main() {
 	flag.IntVar(&o.memory, "objects", o.memory, "objects stored to see what memory one takes")
 	flag.StringVar(&only, "only", "", "`stages`, of "+strings.Join(stageNames(), ","))
 	flag.StringVar(&o.surrogate, "surrogate", "", "a `program` to measure in place of ./cmd/surrogate")
+	flag.StringVar(&o.profiles, "profiles", "", "`directory` for a CPU profile of surrogate for each kind of request")
 	flag.Parse()
 	if *quick {
-		o = quickly()
+		q := quickly()
+		q.surrogate, q.profiles = o.surrogate, o.profiles
+		o = q
 	}
 	if only != "" {
 		o.only = strings.Split(only, ",")

@@ -26,6 +26,7 @@ var names = []string{floorName, surrogateName, haproxyName, nginxName, varnishNa
 type server struct {
 	*process
 	addr  string
+	admin string // surrogate's
 	files string // where it keeps what it stores, if not in memory
 	purge func(tag string) []byte
 }
@@ -104,7 +105,7 @@ func (b *bench) launchAs(ctx context.Context, name string, s setting, cores stri
 	case surrogateName:
 		path, err = conf("surrogate.toml")
 		args = []string{b.program, "serve", "--config", path}
-		x.purge = x.purgeTag
+		x.purge, x.admin = x.purgeTag, addrOf(s.Admin)
 	case haproxyName:
 		path, err = conf("haproxy.cfg")
 		args = []string{programPath("haproxy"), "-db", "-f", path}

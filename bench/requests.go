@@ -131,6 +131,20 @@ func (b *bench) requests(ctx context.Context) error {
 		slices.Reverse(turns) // so that nobody always comes after the same
 	}
 	b.requested = results
+	if b.o.profiles != "" {
+		for _, t := range turns {
+			if t.at.name != surrogateName {
+				continue
+			}
+			path := t.path
+			if t.row.objects == 0 {
+				path += "profile-"
+			}
+			if err := b.profile(ctx, t.row.row, t.at, path); err != nil {
+				return err
+			}
+		}
+	}
 	return b.end(started...)
 }
 

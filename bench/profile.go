@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// profile takes a CPU profile of surrogate while it is asked for a row.
+func (b *bench) profile(ctx context.Context, r row, x *server, path string) error {
+	if err := os.MkdirAll(b.o.profiles, 0o755); err != nil {
+		return err
+	}
+	name := strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(r.title), "-"), "-")
+	file := filepath.Join(b.o.profiles, name+".pprof")
+	b.say("profiling %s: go tool pprof -top %s", r.title, file)
+	taken := make(chan error, 1)
+	go func() {
+		taken <- download(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", x.admin, b.o.seconds), file)
+	}()
+	_, err := b.wrk(ctx, x.addr, path, r.objects, r.fields...)
+	return errors.Join(err, <-taken)
+}
+
+func download(ctx context.Context, url, file string) (err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s is answered %s", url, resp.Status)
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
+}
