@@ -114,13 +114,19 @@ func (b *bench) build(ctx context.Context) error {
 	return b.write("load.lua", filepath.Join(b.dir, "load.lua"), nil)
 }
 
-// close stops whatever runs, the latest first, and removes the directories.
-func (b *bench) close() error {
+// stopAll stops whatever runs, the latest first.
+func (b *bench) stopAll() error {
 	var errs error
 	for i := len(b.processes) - 1; i >= 0; i-- {
 		errs = errors.Join(errs, b.processes[i].stop())
 	}
 	b.processes = nil
+	return errs
+}
+
+// close stops whatever runs, the latest first, and removes the directories.
+func (b *bench) close() error {
+	errs := b.stopAll()
 	for _, dir := range []string{b.dir, b.shm} {
 		if dir != "" {
 			errs = errors.Join(errs, os.RemoveAll(dir))

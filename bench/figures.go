@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // otherTable has the figures that are no rows of requests.
@@ -39,12 +38,13 @@ func (b *bench) otherTable() table {
 		add(fmt.Sprintf("purge of a tag on %s objects, request to answer, %s", thousands(float64(p.objects)), p.name), "%s", s)
 	}
 	if s := b.stormed; s != nil {
-		line := func(all []time.Duration) string {
-			return fmt.Sprintf("%.2f / %.2f / %.2f ms", at(all, 0.5), at(all, 0.99), at(all, 0.999))
+		add(fmt.Sprintf("%s hits a second, quiet: p50 / p99 / p99.9", thousands(stormHits)), "%s", medianSpread(s.quiet))
+		add(fmt.Sprintf("the same while %d purges a second fall, each over %s objects", stormRate, thousands(float64(s.objects))), "%s", medianSpread(s.loud))
+		late := ""
+		if s.late > 0 {
+			late = fmt.Sprintf("; %d of %.0f could not be sent for want of time", s.late, b.o.storm.Seconds()*stormRate*float64(len(s.purges)))
 		}
-		add(fmt.Sprintf("%s hits a second, quiet: p50 / p99 / p99.9", thousands(stormHits)), "%s", line(s.quiet))
-		add(fmt.Sprintf("the same while %d purges a second fall, each over %s objects", stormRate, thousands(float64(s.objects))), "%s", line(s.loud))
-		add("those purges themselves", "%s; %d of %d in time", line(sorted(s.purges)), len(s.purges), s.asked)
+		add("those purges themselves", "%s%s", medianSpread(s.purges), late)
 	}
 	for _, h := range b.herded {
 		add(fmt.Sprintf("%s clients at once on a %s key over three nodes with one Redis", thousands(float64(b.o.clients)), h.title),
@@ -54,5 +54,3 @@ func (b *bench) otherTable() table {
 	}
 	return t
 }
-
-func sorted(ds []time.Duration) []time.Duration { return slices.Sorted(slices.Values(ds)) }

@@ -22,7 +22,7 @@ type options struct {
 	only        []string      // stages; empty for all
 	memory      int           // objects in the memory stage
 	purges      []purgeSize   // what the purge stage purges
-	storm       time.Duration // of purges, and of quiet before
+	storm       time.Duration // of purges in a round, and of quiet before
 	stormed     int           // objects under each tag of the storm
 	clients     int           // at once on one cold key
 	rows        []row
@@ -89,8 +89,8 @@ func main() {
 func defaults() options {
 	return options{
 		rounds: 5, seconds: 2, connections: 32, memory: 400_000,
-		purges: []purgeSize{{1_000, 5}, {100_000, 3}, {1_000_000, 1}},
-		storm:  10 * time.Second, stormed: 100_000,
+		purges: []purgeSize{{1_000, 5}, {100_000, 2}, {1_000_000, 1}},
+		storm:  3 * time.Second, stormed: 100_000,
 		clients: 1000, rows: rows, redisRows: redisRows, settle: 3 * time.Second, install: true,
 	}
 }
@@ -115,7 +115,7 @@ func stageNames() (names []string) {
 }
 
 // run measures, and writes the tables to out when all is done, what it does to
-// progress.
+// progress. A stage that fails does not keep the others from being measured.
 func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	for _, name := range o.only {
 		if !slices.Contains(stageNames(), name) {
@@ -135,10 +135,14 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 			continue
 		}
 		b.say("%s: %s", s.name, s.about)
-		if err := s.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if e := s.run(b, ctx); e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", s.name, e), b.stopAll())
+			if ctx.Err() != nil {
+				return err
+			}
+			b.say("%s failed, which is told again at the end: %v", s.name, e)
 		}
 	}
-	_, err = io.WriteString(out, b.page())
-	return err
+	_, e := io.WriteString(out, b.page())
+	return errors.Join(err, e)
 }

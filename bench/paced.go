@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
 
 // paced asks for paths in turn at a steady rate, spread over connections, for a
-// while, and returns how long each answer took, sorted. The time counts from when a
+// while, and returns how long each answer took. The time counts from when a
 // request was due if its connection was busy then: a server that stalls is charged
 // for those that it keeps waiting. If the connection was free it counts from when it
 // was sent, because a late clock here is not the server's fault.
@@ -34,7 +33,6 @@ func paced(ctx context.Context, addr string, rate, conns int, d time.Duration, p
 		})
 	}
 	wg.Wait()
-	slices.Sort(all)
 	return all, first
 }
 

@@ -55,8 +55,8 @@ func (b *bench) verdicts() (vs []verdict) {
 			vs = append(vs, verdict{what: fmt.Sprintf("purge of a tag on %s objects", thousands(float64(p.objects))), figure: median(p.took), most: 1.5, unit: " ms"})
 		}
 	}
-	if s := b.stormed; s != nil && at(s.quiet, 0.999) > 0 {
-		vs = append(vs, verdict{what: "p99.9 of hits while purges storm", figure: at(s.loud, 0.999) / at(s.quiet, 0.999), most: 2, unit: " × quiet"})
+	if s := b.stormed; s != nil && medianSpread(s.quiet).p999 > 0 {
+		vs = append(vs, verdict{what: "p99.9 of hits while purges storm", figure: medianSpread(s.loud).p999 / medianSpread(s.quiet).p999, most: 2, unit: " × quiet"})
 	}
 	for _, h := range b.herded {
 		vs = append(vs, verdict{what: "fetches for " + thousands(float64(b.o.clients)) + " clients at once on a " + h.title + " key", figure: slices.Max(h.fetches), most: 1})
