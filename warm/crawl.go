@@ -75,7 +75,7 @@ func (in *Intake) redirected(ctx context.Context, j store.Job, r Result, fetch f
 		r.Bytes += hop.Bytes
 		r.Took += hop.Took
 		if hop.State == store.Failed || hop.State == store.Again {
-			r.Outcome.State, r.After = hop.State, hop.After
+			r.Outcome.State, r.After, r.Origin.Failed = hop.State, hop.After, hop.Origin.Failed
 			r.Why = fmt.Sprintf("redirects to %s: %s", excerpt(next.URL, 200), hop.Why)
 			return r, nil
 		}

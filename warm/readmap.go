@@ -49,8 +49,12 @@ func (in *Intake) sitemap(ctx context.Context, j store.Job) (r Result) {
 	began := time.Now()
 	defer func() { r.Took = time.Since(began) }()
 	resp, at, err := in.fetchSitemap(ctx, &j)
+	r.Origin = End{Asked: true, Took: time.Since(began)}
 	if err != nil {
-		return troubled(err)
+		bad := troubled(err)
+		bad.Origin = r.Origin
+		bad.Origin.Failed = bad.State == store.Again
+		return bad
 	}
 	defer resp.Body.Close()
 	r.Status = resp.StatusCode

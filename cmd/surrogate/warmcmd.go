@@ -42,6 +42,7 @@ type warming struct {
 	detach  bool
 	cancels bool // what Ctrl-C does to the rest
 	json    bool
+	said    bool // what was not understood of the list
 }
 
 // warmCommand is the subcommand: it has pages fetched through the admin API of a
@@ -170,6 +171,7 @@ func (w *warming) send(ctx context.Context) error {
 	if !answer.Created {
 		fmt.Fprintf(w.p.stderr, "surrogate: run %s was there already: nothing was queued\n", answer.ID)
 	}
+	w.said = true
 	for i := range answer.Errors {
 		fmt.Fprintln(w.p.stderr, "surrogate:", strings.TrimPrefix(answer.Errors[i].String(), "line 0: "))
 	}
@@ -289,7 +291,11 @@ func (w *warming) conclude(s *warm.Status) error {
 		}
 		fmt.Fprintln(w.p.stdout, string(b))
 	} else {
-		printStatus(w.p.stdout, s)
+		told := *s
+		if w.said {
+			told.Rejected = nil
+		}
+		printStatus(w.p.stdout, &told)
 	}
 	if s.Failed+s.Dropped+len(s.Rejected) > 0 || s.State == "cancelled" {
 		return errSaid

@@ -36,6 +36,7 @@ type node struct {
 
 	queue    store.Queue // of what is to be warmed
 	intake   *warm.Intake
+	warmer   *warm.Warmer
 	plans    plansInForce
 	fellTags chan fellTag // purged, and perhaps registered for warming
 
@@ -67,6 +68,7 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't make the proxy: %w", err)
 	}
+	n.warmer = n.newWarmer()
 	n.counted.store(n.store)
 	n.counted.fleet(n)
 	return n, nil
@@ -80,7 +82,7 @@ func (n *node) run() {
 	n.working.Go(func() { n.warmPurged(ctx) })
 	n.working.Go(func() { boundMemory(ctx, n.settings.Load()) })
 	for what, run := range map[string]func(context.Context) error{
-		"the store": n.store.Run, "the purger": n.purger.Run, "the schedule of warming": n.intake.RunSchedules,
+		"the store": n.store.Run, "the purger": n.purger.Run, "the warmer": n.warmer.Run, "the schedule of warming": n.intake.RunSchedules,
 	} {
 		n.working.Go(func() {
 			if err := run(ctx); err != nil {
