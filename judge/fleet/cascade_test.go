@@ -75,9 +75,7 @@ func TestAThousandClientsMakeOneFetch(t *testing.T) {
 			w.Header().Set("Surrogate-Key", "herd")
 			fmt.Fprint(w, "here")
 		})
-		// Clients, nodes, origin and Redis share a few cores here. It is these that
-		// keep Redis's answers for longer than a request would wait for them.
-	}, "--set", "defaults.fill.wait=10s", "--set", "redis.budget=3s")
+	}, "--set", "defaults.fill.wait=10s")
 	// All at once: each client has a connection by then.
 	all := func(path string) (failed int64) {
 		var wrong atomic.Int64

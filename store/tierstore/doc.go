@@ -18,6 +18,8 @@
 // fails, what memory has is all there is, and what is fetched for want of it
 // may be stored.
 //
+// Those who look below for one thing at once do so together: see together.go.
+//
 // Whether the node hears is asked first. It may be deaf, find what has fallen,
 // and hear again a moment later, having learnt of the fall; asked in that order,
 // its answer is in doubt, in the other it would be wrong. A node that is deaf
@@ -41,6 +43,9 @@
 // the cascade could not reach it.
 //
 // # Rejected
+//
+// Sharing a lookup that is under way if no purge was heard since it began: who
+// was woken because another node has stored something would miss it.
 //
 // A second set of fences that follows the log on its own: twice the memory, and
 // a ticket of one tier is none of the other's.

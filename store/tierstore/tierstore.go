@@ -40,6 +40,8 @@ type Store struct {
 	puts  chan struct{} // holds a token for each put below under way
 	count counts
 
+	lookups lookups
+
 	failing   atomic.Bool // the latest lookup below failed
 	hears     func() bool
 	serveDeaf bool
@@ -70,7 +72,8 @@ func New(o Options) store.Store {
 	o.Memory.Book = o.Below.Book()
 	s := &Store{
 		mem: memstore.New(o.Memory), below: o.Below, book: o.Memory.Book,
-		puts: make(chan struct{}, o.MaxPuts), hears: func() bool { return true }, serveDeaf: o.ServeDeaf,
+		lookups: lookups{m: make(map[lookupID]*queue)},
+		puts:    make(chan struct{}, o.MaxPuts), hears: func() bool { return true }, serveDeaf: o.ServeDeaf,
 	}
 	if f, ok := o.Below.(store.Fleet); ok {
 		s.hears = f.Hears
@@ -100,7 +103,7 @@ func (s *Store) Get(ctx context.Context, key store.Key, ask store.Fields) (store
 		f.Doubt = s.doubt(&f, hears)
 		return f, nil
 	}
-	b, err := s.below.Get(ctx, key, ask)
+	b, own, err := s.lookBelow(ctx, key, ask)
 	if err == nil && s.failing.Load() {
 		s.failing.Store(false)
 	}
@@ -114,7 +117,7 @@ func (s *Store) Get(ctx context.Context, key store.Key, ask store.Fields) (store
 		s.count.below.Add(1)
 		b.Ticket = min(b.Ticket, f.Ticket)
 		b.Doubt = s.doubt(&b, hears)
-		if !b.Bodyless && b.Fell.IsZero() {
+		if own && !b.Bodyless && b.Fell.IsZero() {
 			_ = s.mem.Put(ctx, &b.Entry) // where it is refused, it is found below the next time too
 		}
 		return b, nil
