@@ -25,4 +25,10 @@
 // The sequence of a fleet may have to begin anew, beyond everything before
 // ([Book.Replace]). Tickets from before that beginning are no tickets any more:
 // the purges between are unknown, so whatever has such a ticket is dead.
+//
+// # Rejected
+//
+// 2026-11-23, sixteen locks, each core's readers on one of their own and purges taking
+// all: on two cores a check costs 57 ns instead of 50 and a purge 420 instead of 110.
+// A hit looks at fences once a purge, so the lock's own line is not where they wait.
 package fences
