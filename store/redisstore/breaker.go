@@ -184,7 +184,7 @@ func troubleOf(err error) trouble {
 		return unreached // an end of file, a pool that is exhausted, no sentinel
 	}
 	msg := reply.Error()
-	for _, p := range [...]string{"LOADING", "NOAUTH", "WRONGPASS", "NOPERM", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY ", "ERR max number of clients"} {
+	for _, p := range [...]string{"LOADING", "NOAUTH", "WRONGPASS", "NOPERM", "CLUSTERDOWN", "MASTERDOWN", "BUSY ", "ERR max number of clients"} {
 		if strings.HasPrefix(msg, p) {
 			return unreached
 		}

@@ -1,0 +1,96 @@
+package redistest
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// MoveSlot moves the slot of a key, with all that is in it, from the master that
+// has it to another, as redis-cli --cluster reshard does, and returns once all
+// servers know. So that what happens meanwhile can be seen, it calls during when
+// nothing has moved yet, after each key for some of them, and before the servers
+// are told.
+func (c *Cluster) MoveSlot(t testing.TB, key string, during func(what string)) {
+	t.Helper()
+	slot := c.Servers[0].Do("CLUSTER", "KEYSLOT", key).(int64)
+	var from, to *Server
+	for _, m := range c.masters(t) {
+		if m.has(t, slot) {
+			from = m
+		} else {
+			to = m
+		}
+	}
+	if from == nil || to == nil {
+		t.Fatalf("nobody has slot %d", slot)
+	}
+	host, port, _ := net.SplitHostPort(to.Addr)
+	to.Do("CLUSTER", "SETSLOT", slot, "IMPORTING", from.Do("CLUSTER", "MYID"))
+	from.Do("CLUSTER", "SETSLOT", slot, "MIGRATING", to.Do("CLUSTER", "MYID"))
+	during("begun")
+	for moved := 0; ; moved++ {
+		keys := from.Do("CLUSTER", "GETKEYSINSLOT", slot, 1).([]any)
+		if len(keys) == 0 {
+			break
+		}
+		from.Do("MIGRATE", host, port, keys[0], 0, 5000)
+		if moved < 3 {
+			during("half moved")
+		}
+	}
+	during("moved")
+	owner := to.Do("CLUSTER", "MYID")
+	for _, m := range []*Server{to, from} {
+		m.Do("CLUSTER", "SETSLOT", slot, "NODE", owner)
+	}
+	for _, s := range c.Servers {
+		s.Until("it knows who has the slot", func(ctx context.Context, cl *redis.Client) bool {
+			slots, err := cl.ClusterSlots(ctx).Result()
+			return err == nil && slices.ContainsFunc(slots, func(r redis.ClusterSlot) bool {
+				return int64(r.Start) <= slot && slot <= int64(r.End) && len(r.Nodes) > 0 && r.Nodes[0].ID == owner
+			})
+		})
+	}
+}
+
+// masters are the servers that are masters now.
+func (c *Cluster) masters(t testing.TB) []*Server {
+	t.Helper()
+	var out []*Server
+	for _, s := range c.Servers {
+		if info, _ := s.Do("INFO", "replication").(string); strings.Contains(info, "role:master") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// has reports whether a master has a slot.
+func (s *Server) has(t testing.TB, slot int64) bool {
+	t.Helper()
+	nodes, _ := s.Do("CLUSTER", "NODES").(string)
+	for line := range strings.Lines(nodes) {
+		f := strings.Fields(line)
+		if !strings.Contains(f[2], "myself") {
+			continue
+		}
+		for _, r := range f[8:] {
+			a, b, isRange := strings.Cut(r, "-")
+			if !isRange {
+				b = a
+			}
+			from, err1 := strconv.ParseInt(a, 10, 64)
+			to, err2 := strconv.ParseInt(b, 10, 64)
+			if err1 == nil && err2 == nil && from <= slot && slot <= to {
+				return true
+			}
+		}
+	}
+	return false
+}
