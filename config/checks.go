@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -15,8 +16,24 @@ import (
 var checks = map[string]func(string) (string, error){
 	"address": checkAddress,
 	"redis":   checkRedis,
-	"secret":  func(s string) (string, error) { return s, nil },
-	"host":    checkHost,
+	"secret":  anyText,
+	"file":    anyText,
+	// Several certificates may have one key, so that it may be listed twice.
+	"key-file": anyText,
+	"email": func(s string) (string, error) {
+		if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
+			return "", errors.New(`want an address such as "ops@shop.example"`)
+		}
+		return s, nil
+	},
+	"https": func(s string) (string, error) {
+		if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" {
+			return "", errors.New(`want a URL that begins with "https://"`)
+		}
+		return s, nil
+	},
+	"acme-host": checkACMEHost,
+	"host":      checkHost,
 	"name": func(s string) (string, error) {
 		return s, only(s, func(c byte) bool { return isNameByte(c) || strings.IndexByte(".*:[]", c) >= 0 },
 			`want letters, digits, "-", "_", "." or a host`)
@@ -182,6 +199,22 @@ func checkHost(s string) (string, error) {
 	}
 	return host + port, nil
 }
+
+// checkACMEHost accepts a name that a certificate can be got for.
+func checkACMEHost(s string) (string, error) {
+	host := strings.TrimSuffix(strings.ToLower(s), ".")
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	switch {
+	case strings.HasPrefix(host, "*"):
+		return "", errors.New("a certificate for a wildcard needs the DNS challenge, which is not done here: put one into tls.certificates")
+	case err == nil || !isHostname(host) || !strings.Contains(host, "."):
+		return "", errors.New(`want a host such as "shop.example", without a port, other alphabets in their xn-- form`)
+	}
+	return host, nil
+}
+
+// anyText accepts everything: only use tells whether it is right.
+func anyText(s string) (string, error) { return s, nil }
 
 // isHostname reports whether s is labels of letters, digits, "-" and "_"
 // joined by dots.

@@ -47,6 +47,7 @@ type Config struct {
 	Log        Log     `toml:"log"`
 	Cache      Cache   `toml:"cache"`
 	Limits     Limits  `toml:"limits"`
+	TLS        TLS     `toml:"tls"`
 	Purge      Purge   `toml:"purge"`
 	Proxies    Proxies `toml:"proxies"`
 	Redis      Redis   `toml:"redis"`
@@ -99,12 +100,59 @@ type Limits struct {
 	// Time that requests in progress get to finish when the program is told to
 	// stop; 0 cuts them off.
 	Drain Duration `toml:"drain" default:"30s"`
+	// Most requests in progress on one HTTP/2 connection; further ones wait, and a
+	// client that goes on asking is cut off.
+	HTTP2Streams int `toml:"http2_streams" default:"128" min:"1" max:"10000"`
 	// Most tags and deps together that a response is stored with. With more it is
 	// stored so that every purge takes it along.
 	MaxTags int `toml:"max_tags" default:"4096" min:"1"`
 	// Most bytes of all tag and dep fields of a response; beyond, as with max_tags.
 	MaxTagBytes Bytes `toml:"max_tag_bytes" default:"64KiB" min:"1"`
 }
+
+// TLS is HTTPS on the public side: with listen, and certificates from files or
+// from a certificate authority by ACME (RFC 8555).
+type TLS struct {
+	// Addresses to serve HTTPS on; empty for none.
+	Listen []string `toml:"listen" default:"" is:"address"`
+	// Files of certificates (PEM), each with its chain, chosen by the name that a
+	// client asks for. The first is also for clients that ask for none, or for one
+	// that no certificate has. Files that change are read again.
+	Certificates []string `toml:"certificates" default:"" is:"file"`
+	// Files of their keys, in the same order; empty if the certificates' files hold
+	// the keys too.
+	Keys []string `toml:"keys" default:"" is:"key-file"`
+	// Least version of TLS that is spoken.
+	MinVersion string `toml:"min_version" default:"1.2" one:"1.2 1.3"`
+	// Speak HTTP/2 with clients that do.
+	HTTP2 bool `toml:"http2" default:"true"`
+	// Port, as clients see it, that redirect_https sends them to.
+	RedirectTo int `toml:"redirect_to" default:"443" min:"1" max:"65535"`
+	// Get certificates by ACME, and renew them: for the hosts of all sites that no
+	// certificate from a file covers. You agree to the terms of the authority, which
+	// must reach port 80 (listen) or 443 (tls.listen) of this machine by their names.
+	ACME bool `toml:"acme" default:"false"`
+	// Hosts to get certificates for instead of those of the sites. Needed where
+	// sites have wildcards, for which ACME as it is done here has no certificates.
+	ACMEHosts []string `toml:"acme_hosts" default:"" is:"acme-host"`
+	// Address that the authority may write to.
+	ACMEEmail string `toml:"acme_email" default:"" is:"email"`
+	// URL of the authority's directory.
+	ACMECA string `toml:"acme_ca" default:"https://acme-v02.api.letsencrypt.org/directory" is:"https"`
+	// File of the certificates (PEM) that the authority's own server must be signed
+	// by; empty for those of the system.
+	ACMECARoots string `toml:"acme_ca_roots" default:"" is:"file"`
+	// Directory for accounts, keys and certificates, which has to outlive the
+	// program: authorities refuse who asks for the same again and again. Nodes of a
+	// fleet need one that they share.
+	ACMEStorage string `toml:"acme_storage" default:"" is:"file"`
+	// How to show the authority that a host is ours: "http-01" on port 80,
+	// "tls-alpn-01" on port 443, or "any" of them.
+	ACMEChallenge string `toml:"acme_challenge" default:"any" one:"any http-01 tls-alpn-01"`
+}
+
+// Used reports whether HTTPS is served.
+func (t *TLS) Used() bool { return len(t.Listen) > 0 }
 
 // Purge says who may purge on the public addresses, and what a purge answers.
 // The host of a purge is meant as clients write it, with its port:

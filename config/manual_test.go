@@ -159,7 +159,7 @@ func written(f reflect.StructField) string {
 	switch {
 	case f.Name == "Origins":
 		return `["http://127.0.0.1:3000"]` // there is no default, and no site without
-	case f.Name == "Listen":
+	case f.Name == "Listen" && text != "":
 		return fmt.Sprintf("%q", text) // most people have one
 	case f.Type.Kind() == reflect.Slice:
 		var items []string
@@ -204,7 +204,7 @@ func fieldDocs(t *testing.T) map[string]string {
 func TestEveryKeyIsDescribed(t *testing.T) {
 	docs := fieldDocs(t)
 	for _, typ := range []reflect.Type{
-		reflect.TypeFor[Config](), reflect.TypeFor[Log](), reflect.TypeFor[Cache](), reflect.TypeFor[Limits](),
+		reflect.TypeFor[Config](), reflect.TypeFor[Log](), reflect.TypeFor[Cache](), reflect.TypeFor[Limits](), reflect.TypeFor[TLS](),
 		reflect.TypeFor[Purge](), reflect.TypeFor[Proxies](), reflect.TypeFor[Redis](), reflect.TypeFor[Fleet](), reflect.TypeFor[Site](), reflect.TypeFor[Policy](),
 		reflect.TypeFor[Key](), reflect.TypeFor[Cookies](), reflect.TypeFor[Vary](), reflect.TypeFor[Headers](),
 		reflect.TypeFor[Fresh](), reflect.TypeFor[Fill](), reflect.TypeFor[Warm](), reflect.TypeFor[SiteWarm](), reflect.TypeFor[Crawl](),

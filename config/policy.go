@@ -13,6 +13,10 @@ type Policy struct {
 	// that by public, s-maxage or must-revalidate; "pass" neither answers such a
 	// request from the cache nor stores the response.
 	Authorization string `toml:"authorization" default:"rfc9111" one:"rfc9111 pass"`
+	// Answer requests over HTTP with a redirect (308) to the same URL over HTTPS, at
+	// tls.redirect_to; not those for ACME's proofs, nor purges. Over HTTP is also what
+	// [proxies] trusted says came so.
+	RedirectHTTPS bool `toml:"redirect_https" default:"false"`
 	// Show clients the key and the tags of what they get, in Cache-Status and
 	// X-Cache-Tags.
 	Debug bool `toml:"debug" default:"false"`

@@ -13,6 +13,7 @@ func (l *loader) validate() {
 	l.validateAddresses()
 	c := l.cfg
 	l.validateRedis()
+	l.validateTLS()
 	if c.Cache.MaxObject > c.Cache.Memory {
 		if l.isSet("cache.max_object") {
 			l.wrongf("cache.max_object", "%s is more than cache.memory, %s", c.Cache.MaxObject, c.Cache.Memory)
@@ -57,6 +58,39 @@ func value(r *Redis, name string) any {
 		}
 	}
 	return nil
+}
+
+// validateTLS checks what the keys of [tls] come to together.
+func (l *loader) validateTLS() {
+	t := &l.cfg.TLS
+	if !t.Used() {
+		for at, given := range map[string]bool{"tls.certificates": len(t.Certificates) > 0, "tls.acme": t.ACME} {
+			if given && !l.isWrong("tls.listen") {
+				l.wrongf(at, `without tls.listen, such as ":443", there is no HTTPS`)
+			}
+		}
+		return
+	}
+	if len(t.Certificates) == 0 && !t.ACME && !l.isWrong("tls.certificates") && !l.isWrong("tls.acme") {
+		l.wrongf("tls.listen", "it needs tls.certificates, or tls.acme = true")
+	}
+	if n := len(t.Keys); n > 0 && n != len(t.Certificates) && !l.isWrong("tls.keys") && !l.isWrong("tls.certificates") {
+		l.wrongf("tls.keys", "want a key for each of the certificates, of which there are %d, or none", len(t.Certificates))
+	}
+	if t.ACME && t.ACMEStorage == "" && !l.isWrong("tls.acme_storage") {
+		l.wrongf("tls.acme", "set tls.acme_storage, a directory that outlives the program")
+	}
+	for i, a := range t.Listen {
+		if strings.HasSuffix(a, ":0") {
+			continue
+		}
+		switch at := element("tls.listen", i); {
+		case slices.Contains(l.cfg.Listen, a):
+			l.wrongf(at, "%q is an address in listen too, where HTTP is served", a)
+		case a == l.cfg.Admin:
+			l.wrongf(at, "%q is the address of admin too", a)
+		}
+	}
 }
 
 func (l *loader) validateAddresses() {

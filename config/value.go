@@ -53,7 +53,7 @@ func setList(k key, items []any, report func(int, error)) {
 			if strings.HasPrefix(k.tag.Get("is"), "field") {
 				normal = strings.ToLower(normal)
 			}
-			if seen[normal] {
+			if seen[normal] && k.tag.Get("is") != "key-file" {
 				err = fmt.Errorf("%sis listed twice", quoted(k, text, " "))
 			}
 			seen[normal] = true

@@ -94,7 +94,7 @@ func (c *inlineConn) find(sc *scratch, now time.Time) bool {
 		}
 	}
 	h.site = p.sites.Load().find(h.ask.host)
-	if h.site == nil || h.site.Debug || hasCookie(h.ask.all("Cookie", &h.ask.cookie, h.ask.cookies), h.site.BypassCookies) {
+	if h.site == nil || h.site.Debug || h.site.RedirectHTTPS != 0 && h.scheme == "http" || hasCookie(h.ask.all("Cookie", &h.ask.cookie, h.ask.cookies), h.site.BypassCookies) {
 		return false
 	}
 	sc.key = h.site.Key.AppendKey(sc.key[:0], h.scheme, h.ask.host, h.ask.target)

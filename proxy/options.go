@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -41,6 +42,11 @@ type Options struct {
 	// store, for pacing those that no visitor waits for. Nil is told nothing.
 	Fetched func(Fetched)
 
+	// Covers reports whether a connection was made for a host (RFC 9110, section
+	// 7.4): a request over it for another is answered 421. Trusted proxies may ask
+	// for any. Nil covers every host.
+	Covers func(c *tls.ConnectionState, host string) bool
+
 	Log     *slog.Logger // errors and warnings; nil discards them
 	Access  *slog.Logger // one record a request; nil writes none
 	Metrics *metrics.Set // nil counts into a set of its own
@@ -59,6 +65,10 @@ type Site struct {
 	Name    string     // for metrics and logs
 	Hosts   []string   // "shop.example", "*.shop.example"; none: every host that no other site has
 	Origins []*url.URL // where it is served from, in turn; at least one
+
+	// RedirectHTTPS is the port to which requests over HTTP are redirected, to be
+	// repeated over HTTPS; 0 serves them.
+	RedirectHTTPS int
 
 	// OriginHost sends the origin its own host as Host instead of the client's.
 	OriginHost bool

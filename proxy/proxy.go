@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,7 @@ type Proxy struct {
 	served     func(Served)
 	heat       func(store.Key) float64
 	fetched    func(Fetched)
+	covers     func(*tls.ConnectionState, string) bool
 	trusted    []netip.Prefix
 	log        *slog.Logger
 	access     *slog.Logger
@@ -48,7 +50,7 @@ func New(o Options) (*Proxy, error) {
 		return nil, errors.New("proxy: there is no store")
 	}
 	p := &Proxy{
-		store: o.Store, invalidate: o.Invalidate, served: o.Served, heat: o.Heat, fetched: o.Fetched, trusted: o.Trusted, log: o.Log, access: o.Access, transport: o.Transport,
+		store: o.Store, invalidate: o.Invalidate, served: o.Served, heat: o.Heat, fetched: o.Fetched, covers: o.Covers, trusted: o.Trusted, log: o.Log, access: o.Access, transport: o.Transport,
 		unshared: newUnshared(), resting: newUnshared(), loopID: "surrogate-" + rand.Text()[:12],
 	}
 	if p.log == nil {
@@ -105,6 +107,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o.site = s
+	if p.misdirected(r) {
+		o.refuse(http.StatusMisdirectedRequest, fmt.Sprintf("this connection is not for the host %q", host))
+		return
+	}
 	target, ok := targetOf(r)
 	switch {
 	case !ok:
@@ -129,6 +135,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	q := p.newRequest(s, r, host, target, o.arrived)
 	o.key = q.key
+	if s.RedirectHTTPS != 0 && q.scheme == "http" && target != "*" && !isChallenge(r) {
+		o.redirect(overHTTPS(host, s.RedirectHTTPS, target))
+		return
+	}
 	if upgrades(r.Header) {
 		o.fwd, o.detail = "bypass", "upgrade"
 		p.pass(o, r, q, nil)

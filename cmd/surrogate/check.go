@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
+	"time"
 
 	"surrogate/config"
 )
@@ -29,6 +31,13 @@ func check(p *program, args []string) error {
 		fmt.Fprintln(p.stdout, err)
 		return errSaid
 	}
+	var tls *tlsPlan
+	if cfg.TLS.Used() {
+		if tls, err = planTLS(cfg); err != nil {
+			fmt.Fprintln(p.stdout, err)
+			return errSaid
+		}
+	}
 	noun := "sites"
 	if len(cfg.Sites) == 1 {
 		noun = "site"
@@ -38,6 +47,29 @@ func check(p *program, args []string) error {
 		names[i] = cfg.Sites[i].Name
 	}
 	fmt.Fprintf(p.stdout, "ok: %d %s (%s), %s of memory, serving on %s\n",
-		len(cfg.Sites), noun, strings.Join(names, ", "), cfg.Cache.Memory, strings.Join(cfg.Listen, ", "))
+		len(cfg.Sites), noun, strings.Join(names, ", "), cfg.Cache.Memory, strings.Join(append(cfg.Listen, cfg.TLS.Listen...), ", "))
+	if tls != nil {
+		tls.describe(p.stdout, time.Now())
+	}
 	return nil
+}
+
+// describe tells what clients are shown on HTTPS.
+func (p *tlsPlan) describe(w io.Writer, now time.Time) {
+	for i, c := range p.files.all {
+		note := ""
+		switch ending(c.Leaf, now) {
+		case "soon":
+			note = ", which is soon"
+		case "over":
+			note = ", which is past: clients refuse it"
+		}
+		fmt.Fprintf(w, "certificate %s for %s, until %s%s\n", p.files.files[i], strings.Join(namesOn(c.Leaf), ", "), c.Leaf.NotAfter.Format(time.DateOnly), note)
+	}
+	if len(p.acme) > 0 {
+		fmt.Fprintf(w, "certificates by ACME for %s\n", strings.Join(p.acme, ", "))
+	}
+	if len(p.uncovered) > 0 {
+		fmt.Fprintf(w, "no certificate for %s: browsers will refuse them\n", strings.Join(p.uncovered, ", "))
+	}
 }

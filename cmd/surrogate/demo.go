@@ -62,8 +62,8 @@ func demo(p *program, args []string) error {
 	}
 	fmt.Fprintf(p.stdout, "surrogate: shop  on %s, where every page takes %d ms\n", shopURL, renderTime.Milliseconds())
 	n.announce(p.stdout, f)
-	proxyURL, _ := urlOf(f.publicAt[0])
-	adminURL, _ := urlOf(f.adminAt)
+	proxyURL, _ := urlOf("http", f.publicAt[0])
+	adminURL, _ := urlOf("http", f.adminAt)
 	shop.open(addresses{shopURL, proxyURL, adminURL})
 	showAround(p.stdout, shopURL, proxyURL, adminURL)
 	return n.untilStopped(f, signals, load)

@@ -58,6 +58,8 @@ var doorways = map[string][]string{
 	"github.com/gorilla/mux":             {"purge/http.go", "cmd/surrogate/admin.go"},
 	"github.com/pelletier/go-toml":       {"config/document.go", "config/value.go"},
 	"github.com/redis/go-redis":          {"store/redisstore/"}, // the package is the doorway
+	"github.com/caddyserver/certmagic":   {"cmd/surrogate/acme.go"},
+	"go.uber.org/zap":                    {"cmd/surrogate/acme.go"},
 	"github.com/dunglas/httpsfv":         {"store/tag.go", "proxy/targeted.go", "proxy/search.go"},
 	"golang.org/x/net":                   {"warm/links.go"},
 	"github.com/schollz/progressbar":     {"cmd/surrogate/progress.go"},

@@ -26,7 +26,8 @@ type front struct {
 
 	inline   *proxy.Inline // answers hits on the public addresses
 	publicAt []net.Listener
-	adminAt  net.Listener // nil for none
+	secureAt []net.Listener // for HTTPS; served by public too
+	adminAt  net.Listener   // nil for none
 
 	inProgress atomic.Int64       // requests of public, those whose connection was upgraded included
 	cut        context.CancelFunc // ends them
@@ -37,7 +38,7 @@ type front struct {
 // listen binds all addresses, or none of them. inline makes a server answer hits
 // by itself that public would answer.
 func listen(cfg *config.Config, public, admin http.Handler, inline func(*http.Server) *proxy.Inline, log *slog.Logger) (*front, error) {
-	f := &front{log: log, failed: make(chan error, len(cfg.Listen)+1)}
+	f := &front{log: log, failed: make(chan error, len(cfg.Listen)+len(cfg.TLS.Listen)+1)}
 	for _, a := range cfg.Listen {
 		l, err := bind(a, "--listen")
 		if err != nil {
@@ -94,6 +95,7 @@ func server(cfg *config.Config, log *slog.Logger, h http.Handler) *http.Server {
 		ReadHeaderTimeout: time.Duration(cfg.Limits.HeaderTimeout),
 		IdleTimeout:       time.Duration(cfg.Limits.IdleTimeout),
 		MaxHeaderBytes:    int(cfg.Limits.HeaderBytes),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: cfg.Limits.HTTP2Streams},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the origin's to answer
@@ -102,18 +104,21 @@ func server(cfg *config.Config, log *slog.Logger, h http.Handler) *http.Server {
 
 // serve begins to serve on every address.
 func (f *front) serve() {
-	run := func(s *http.Server, l net.Listener) {
+	run := func(serve func(net.Listener) error, l net.Listener) {
 		f.serving.Go(func() {
-			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 				f.failed <- fmt.Errorf("couldn't go on serving on %s: %w", l.Addr(), err)
 			}
 		})
 	}
 	for _, l := range f.publicAt {
-		run(f.public, f.inline.Listener(l))
+		run(f.public.Serve, f.inline.Listener(l))
+	}
+	for _, l := range f.secureAt {
+		run(func(l net.Listener) error { return f.public.ServeTLS(l, "", "") }, l)
 	}
 	if f.adminAt != nil {
-		run(f.admin, f.adminAt)
+		run(f.admin.Serve, f.adminAt)
 	}
 }
 
@@ -157,20 +162,23 @@ func (f *front) unbind() {
 	for _, l := range f.publicAt {
 		l.Close()
 	}
+	for _, l := range f.secureAt {
+		l.Close()
+	}
 	if f.adminAt != nil {
 		f.adminAt.Close()
 	}
 }
 
-// urlOf is where a listener is reached from this machine, and whether others
-// reach it too.
-func urlOf(l net.Listener) (url string, everywhere bool) {
+// urlOf is where a listener is reached from this machine by a scheme, and whether
+// others reach it too.
+func urlOf(scheme string, l net.Listener) (url string, everywhere bool) {
 	at, err := netip.ParseAddrPort(l.Addr().String())
 	if err != nil {
-		return "http://" + l.Addr().String(), false
+		return scheme + "://" + l.Addr().String(), false
 	}
 	if at.Addr().IsUnspecified() {
-		return fmt.Sprintf("http://127.0.0.1:%d", at.Port()), true
+		return fmt.Sprintf("%s://127.0.0.1:%d", scheme, at.Port()), true
 	}
-	return "http://" + at.String(), false
+	return scheme + "://" + at.String(), false
 }

@@ -49,15 +49,43 @@ import (
 //	surrogate_memory_kept_alone_total      entries kept in memory only, because Redis could not take them
 //	surrogate_memory_unkept_total          entries not kept at all for that reason: a cascade could not have reached them
 //
+// and these where HTTPS is served:
+//
+//	surrogate_tls_expires_seconds{name}  when a certificate expires, as Unix time
+//	surrogate_tls_obtained_total         certificates got from an authority, renewals included
+//	surrogate_tls_failures_total         certificates that could not be got, or not be read again
+//
 // What begins with process_ and go_ is about the program.
 type counted struct {
 	requests *metrics.Set
 	purges   *metrics.Set
 	held     *metrics.Set
+	keys     *keyring // nil where there is no HTTPS
 }
 
 func newCounted() *counted {
-	return &counted{metrics.NewSet(), metrics.NewSet(), metrics.NewSet()}
+	return &counted{metrics.NewSet(), metrics.NewSet(), metrics.NewSet(), nil}
+}
+
+// tlsCounts count what happens to certificates.
+type tlsCounts struct {
+	obtained, failures *metrics.Counter
+}
+
+func (c *counted) tls() *tlsCounts {
+	return &tlsCounts{c.held.NewCounter("surrogate_tls_obtained_total"), c.held.NewCounter("surrogate_tls_failures_total")}
+}
+
+// certificates adds when those that are shown now expire.
+func (c *counted) certificates(b *bytes.Buffer) {
+	if c.keys == nil {
+		return
+	}
+	set := metrics.NewSet()
+	for name, shown := range c.keys.shown() {
+		set.NewGauge(fmt.Sprintf("surrogate_tls_expires_seconds{name=%q}", name), func() float64 { return float64(shown.Leaf.NotAfter.Unix()) })
+	}
+	set.WritePrometheus(b)
 }
 
 // store adds what s holds.
@@ -111,6 +139,7 @@ func (c *counted) write(w io.Writer) {
 	c.requests.WritePrometheus(&b)
 	c.purges.WritePrometheus(&b)
 	c.held.WritePrometheus(&b)
+	c.certificates(&b)
 	metrics.WriteProcessMetrics(&b)
 	for line := range bytes.Lines(b.Bytes()) {
 		w.Write(described(line))

@@ -224,6 +224,10 @@ func ask(t *testing.T, method, url, body string, fields ...string) answered {
 }
 
 func try(method, url, body string, fields ...string) (answered, error) {
+	return tryWith(client, method, url, body, fields...)
+}
+
+func tryWith(client *http.Client, method, url, body string, fields ...string) (answered, error) {
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		return answered{}, err

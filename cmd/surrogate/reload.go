@@ -15,12 +15,22 @@ import (
 func (n *node) reload(load func() (*config.Config, error)) {
 	old := n.settings.Load()
 	var inForce config.Config
+	var tls *tlsPlan // nil where there is no HTTPS
 	cfg, err := load()
 	if err == nil {
 		inForce = *cfg
 		// The store drops fences at the age that it was begun with: nothing may
 		// outlive them.
 		inForce.Cache.MaxLife = old.Cache.MaxLife
+		if !cfg.TLS.Used() || n.keys == nil {
+			inForce.TLS = old.TLS
+		}
+		inForce.TLS.Listen, inForce.TLS.ACME, inForce.TLS.RedirectTo = old.TLS.Listen, old.TLS.ACME, cfg.TLS.RedirectTo
+		if n.keys != nil {
+			tls, err = n.keys.replan(&inForce)
+		}
+	}
+	if err == nil {
 		err = n.proxy.SetSites(sitesOf(&inForce))
 	}
 	if err != nil {
@@ -30,6 +40,9 @@ func (n *node) reload(load func() (*config.Config, error)) {
 		return
 	}
 	n.settings.Store(&inForce)
+	if tls != nil {
+		n.keys.use(tls)
+	}
 	n.purger.SetAccess(purge.Access{ACL: cfg.Purge.ACL, ACLForwarded: cfg.Purge.ACLForwarded, Tokens: cfg.Purge.Tokens})
 	n.level.Set(levelOf(cfg))
 	n.log.Info("reloaded", "sites", len(cfg.Sites))
@@ -57,6 +70,16 @@ func needRestart(old, cfg *config.Config) []string {
 		{"limits.header_bytes", old.Limits.HeaderBytes, cfg.Limits.HeaderBytes},
 		{"limits.header_timeout", old.Limits.HeaderTimeout, cfg.Limits.HeaderTimeout},
 		{"limits.idle_timeout", old.Limits.IdleTimeout, cfg.Limits.IdleTimeout},
+		{"limits.http2_streams", old.Limits.HTTP2Streams, cfg.Limits.HTTP2Streams},
+		{"tls.listen", old.TLS.Listen, cfg.TLS.Listen},
+		{"tls.min_version", old.TLS.MinVersion, cfg.TLS.MinVersion},
+		{"tls.http2", old.TLS.HTTP2, cfg.TLS.HTTP2},
+		{"tls.acme", old.TLS.ACME, cfg.TLS.ACME},
+		{"tls.acme_email", old.TLS.ACMEEmail, cfg.TLS.ACMEEmail},
+		{"tls.acme_ca", old.TLS.ACMECA, cfg.TLS.ACMECA},
+		{"tls.acme_ca_roots", old.TLS.ACMECARoots, cfg.TLS.ACMECARoots},
+		{"tls.acme_storage", old.TLS.ACMEStorage, cfg.TLS.ACMEStorage},
+		{"tls.acme_challenge", old.TLS.ACMEChallenge, cfg.TLS.ACMEChallenge},
 		{"purge.names", old.Purge.Names, cfg.Purge.Names},
 		{"purge.keep", old.Purge.Keep, cfg.Purge.Keep},
 		{"purge.wait", old.Purge.Wait, cfg.Purge.Wait},

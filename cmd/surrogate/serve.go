@@ -52,8 +52,16 @@ func start(cfg *config.Config, logs io.Writer) (*node, *front, error) {
 		return nil, nil, err
 	}
 	n.run()
-	f, err := listen(cfg, n.purger.Intercept(n.proxy), n.adminAPI(cfg.AdminToken), n.proxy.Inline, n.log)
+	f, err := listen(cfg, n.keys.challenges(n.purger.Intercept(n.proxy)), n.adminAPI(cfg.AdminToken), n.proxy.Inline, n.log)
 	if err != nil {
+		n.close()
+		return nil, nil, err
+	}
+	if err = f.secure(&cfg.TLS, n.keys); err == nil {
+		err = n.keys.begin(&cfg.TLS, f)
+	}
+	if err != nil {
+		f.unbind()
 		n.close()
 		return nil, nil, err
 	}
@@ -79,11 +87,15 @@ func (n *node) announce(w io.Writer, f *front) {
 		to = ", for " + strings.Join(origins, " and ")
 	}
 	for _, l := range f.publicAt {
-		url, everywhere := urlOf(l)
+		url, everywhere := urlOf("http", l)
+		line("proxy", url, everywhere, to)
+	}
+	for _, l := range f.secureAt {
+		url, everywhere := urlOf("https", l)
 		line("proxy", url, everywhere, to)
 	}
 	if f.adminAt != nil {
-		url, everywhere := urlOf(f.adminAt)
+		url, everywhere := urlOf("http", f.adminAt)
 		line("admin", url, everywhere, "")
 	}
 }

@@ -28,6 +28,7 @@ type node struct {
 	redis   *redisstore.Store // what is below it
 	purger  *purge.Purger
 	proxy   *proxy.Proxy
+	keys    *keyring // nil where there is no HTTPS
 	counted *counted
 	fallen  *fallen
 	log     *slog.Logger
@@ -55,6 +56,9 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 	n.level.Set(levelOf(cfg))
 	n.log = slog.New(logHandler(cfg, logs, n.level))
 	var err error
+	if err = n.newKeys(cfg); err != nil {
+		return nil, err
+	}
 	if n.store, err = n.newStore(cfg); err != nil {
 		return nil, err
 	}
@@ -103,6 +107,7 @@ func (n *node) run() {
 func (n *node) close() {
 	n.stop()
 	n.working.Wait()
+	n.keys.close()
 	if err := n.queue.Close(); err != nil {
 		n.log.Error("closing the queue of what is to be warmed", "error", err)
 	}
@@ -198,6 +203,9 @@ func (n *node) proxyOptions(cfg *config.Config) proxy.Options {
 		Log:     n.log,
 		Metrics: n.counted.requests,
 	}
+	if n.keys != nil {
+		o.Covers = n.keys.covers
+	}
 	if cfg.Log.Access {
 		o.Access = n.log
 	}
@@ -213,9 +221,13 @@ func sitesOf(cfg *config.Config) []proxy.Site {
 }
 
 func siteOf(cfg *config.Config, s *config.Site) proxy.Site {
+	redirect := 0
+	if s.RedirectHTTPS {
+		redirect = cfg.TLS.RedirectTo
+	}
 	return proxy.Site{
 		Name: s.Name, Hosts: s.Hosts, Origins: s.Origins,
-		OriginHost: s.HostHeader == "origin",
+		OriginHost: s.HostHeader == "origin", RedirectHTTPS: redirect,
 		Key: store.KeyRules{
 			SortQuery: s.Key.SortQuery, IgnoreQuery: s.Key.IgnoreQuery, Drop: s.Key.Drop, Keep: s.Key.Keep,
 		},
