@@ -26,7 +26,8 @@ func inside(ctx context.Context, h http.Handler, rawURL string, fields http.Head
 	if err != nil {
 		return nil, fmt.Errorf("%w: %.200q", store.ErrBadURL, rawURL)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	asking := ctx
+	ctx, cancel := context.WithCancelCause(asking)
 	r := (&http.Request{
 		Method: http.MethodGet, URL: u, RequestURI: target, Host: host, Header: fields.Clone(), Body: http.NoBody,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:0",
@@ -60,10 +61,10 @@ func inside(ctx context.Context, h http.Handler, rawURL string, fields http.Head
 	stop := context.AfterFunc(ctx, func() { into.CloseWithError(context.Cause(ctx)) })
 	select {
 	case <-w.begun:
-	case <-ctx.Done():
-		if !w.started() {
-			return nil, context.Cause(ctx)
-		}
+	case <-asking.Done():
+	}
+	if asking.Err() != nil { // what the handler says then is no answer
+		return nil, context.Cause(asking)
 	}
 	return &http.Response{
 		StatusCode: w.status, Header: w.sent, ContentLength: -1, Request: r, Proto: r.Proto, ProtoMajor: 1, ProtoMinor: 1,
@@ -92,15 +93,6 @@ type insideWriter struct {
 
 	status int
 	sent   http.Header
-}
-
-func (w *insideWriter) started() bool {
-	select {
-	case <-w.begun:
-		return true
-	default:
-		return false
-	}
 }
 
 func (w *insideWriter) Header() http.Header { return w.head }
