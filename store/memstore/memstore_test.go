@@ -50,7 +50,9 @@ func open(t *testing.T, opt memstore.Options) store.Store {
 //	picks, edges, the log are not bounded            TooManyPicks…, FullIndexRefusesDeps, TrimShowsAsGap
 //	the dead are shown                               EntriesDie
 //	a table forgets what follows a hole              PurgeOfManyNamesIsOne, the model
-//	moved index members are not told                 panics in ManyTags
+//	moved index members are not told                 panics in ManyTags, TestIndexIsSound
+//	a Get believes what it read during a change      TestHitsAmongChanges, TestGetInTheMidstOfAChange
+//	keys of one hash are not told apart              TestKeysOfOneHash
 func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		New: func(t *testing.T) store.Store { return open(t, memstore.Options{}) },

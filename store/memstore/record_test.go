@@ -14,12 +14,12 @@ import (
 
 // What is there all the while is found by those who take no lock, whatever
 // comes, goes, is replaced and grows around it, and what is found is what was
-// asked for: that key, the right pick, its own body.
+// asked for: that key, the right pick, its own body. And the store may be closed
+// in their midst.
 //
 // It fails when seek does not look at version afterwards.
 func TestHitsAmongChanges(t *testing.T) {
 	s := memstore.New(memstore.Options{MaxBytes: 64 << 20})
-	defer s.Close()
 	const stay, come = 100, 3000
 	at := func(key string, lang string) *store.Entry {
 		e := &store.Entry{
@@ -54,9 +54,12 @@ func TestHitsAmongChanges(t *testing.T) {
 	ask := http.Header{"Accept-Language": {"en"}}
 	for range 2 {
 		readers.Go(func() {
-			for i := 0; !over.Load(); i++ {
+			for i := 0; ; i++ {
 				key := fmt.Sprint("stay", i%stay)
 				f, err := s.Get(t.Context(), store.Key("http://shop.test/"+key), ask)
+				if over.Load() {
+					return
+				}
 				if err != nil || !f.Hit || string(f.Entry.Body) != key+"en" {
 					t.Errorf("%s: hit %v, %q, %v", key, f.Hit, f.Entry.Body, err)
 					return
@@ -66,5 +69,8 @@ func TestHitsAmongChanges(t *testing.T) {
 	}
 	writers.Wait()
 	over.Store(true)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 	readers.Wait()
 }
