@@ -6,7 +6,7 @@ GO   ?= ./...
 # What "surrogate version" prints; where it is empty, what Go knows of the build.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help test race fuzz lint judge fleet bench compare demo build setup
+.PHONY: help test race fuzz lint judge fleet warm bench compare demo build setup
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ judge: setup ## the public suite for HTTP caches, and real sites in a real brows
 
 fleet: setup ## three nodes and Redis under faults for minutes, 200,000 reads; SEED=7 another run
 	go test -count=1 -v -timeout 30m ./judge/fleet -run TestNoNode -fleet.for=4m $(if $(SEED),-fleet.seed=$(SEED))
+
+warm: setup ## 100,000 URLs warmed by three nodes, one of which is killed
+	go test -count=1 -v -timeout 30m ./judge/fleet -run TestWarm -fleet.urls=100000
 
 bench: ## benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem $(GO)

@@ -10,6 +10,9 @@ type Warm struct {
 	QueueMemory Bytes `toml:"queue_memory" default:"64MiB" min:"1MiB"`
 	// Most URLs of one list, sitemap or crawl.
 	MaxURLs int `toml:"max_urls" default:"1000000" min:"1"`
+	// After so long another node takes what one took and has said nothing of since:
+	// it died. The same on all nodes.
+	Lease Duration `toml:"lease" default:"1m" min:"20s"`
 }
 
 // SiteWarm says what of a site is fetched before anyone asks, and how gently. Of

@@ -21,9 +21,9 @@ import (
 func (n *node) newQueue(cfg *config.Config) (store.Queue, error) {
 	w := &cfg.Warm
 	if n.redis == nil {
-		return warm.NewMemQueue(warm.MemQueueOptions{MaxJobs: w.Queue, MaxBytes: int64(w.QueueMemory), MaxURLs: w.MaxURLs}), nil
+		return warm.NewMemQueue(warm.MemQueueOptions{MaxJobs: w.Queue, MaxBytes: int64(w.QueueMemory), MaxURLs: w.MaxURLs, Lease: time.Duration(w.Lease)}), nil
 	}
-	q, err := n.redis.Queue(redisstore.QueueOptions{MaxJobs: w.Queue, MaxBytes: int64(w.QueueMemory), MaxURLs: w.MaxURLs})
+	q, err := n.redis.Queue(redisstore.QueueOptions{MaxJobs: w.Queue, MaxBytes: int64(w.QueueMemory), MaxURLs: w.MaxURLs, Lease: time.Duration(w.Lease)})
 	if err != nil {
 		return nil, fmt.Errorf("couldn't set the queue up: %w", err)
 	}
