@@ -54,6 +54,8 @@ type queue struct {
 	rdb  redis.UniversalClient
 	turn chan struct{} // one for each call under way, so that none waits in the pool
 
+	trouble breaker // for the log: nobody asks it for leave
+
 	done    chan struct{} // closed by Close
 	closing sync.RWMutex  // read-held from before a Take is sent until what it got is in held
 
@@ -91,14 +93,16 @@ func (s *Store) Queue(opt QueueOptions) (store.Queue, error) {
 		return nil, err
 	}
 	r.setDefaults()
-	return &queue{
+	q := &queue{
 		s: s, opt: opt.withDefaults(),
 		rdb:   r.client(-1, queueConns),
 		turn:  make(chan struct{}, queueConns),
 		done:  make(chan struct{}),
 		sites: make(map[string]bool),
 		held:  make(map[string]heldJob),
-	}, nil
+	}
+	q.trouble.init("the queue can be reached and written to", s.log)
+	return q, nil
 }
 
 // key is a key of the queue; all are in one slot, which is not the control plane's.
@@ -141,7 +145,7 @@ func queueScript(flags, name string) *redis.Script {
 
 // run runs a script; args are what comes after keep.
 func (q *queue) run(ctx context.Context, op string, sc *redis.Script, args ...any) (out any, err error) {
-	err = q.do(ctx, op, true, func(ctx context.Context) error {
+	err = q.do(ctx, op, func(ctx context.Context) error {
 		out, err = sc.Run(ctx, q.rdb, q.keys(), append([]any{q.keep()}, args...)...).Result()
 		return nilIsNone(err)
 	})
@@ -184,8 +188,10 @@ func passes(err error) bool {
 	return err != nil && !errors.Is(err, store.ErrClosed) && !errors.Is(err, context.Canceled) && troubleOf(err) != noTrouble
 }
 
-// do does one thing with Redis, within patience.
-func (q *queue) do(ctx context.Context, op string, write bool, f func(context.Context) error) error {
+// do does one thing with Redis, within patience. Trouble that the queue has, in a
+// slot of its own, does not keep visitors from what is stored in others: it is
+// not the Store's trouble.
+func (q *queue) do(ctx context.Context, op string, f func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -202,9 +208,22 @@ func (q *queue) do(ctx context.Context, op string, write bool, f func(context.Co
 		return store.ErrClosed
 	}
 	defer func() { <-q.turn }()
-	err := q.s.try(ctx, "queue: "+op, patience, write, f)
-	if c, ok := q.rdb.(*redis.ClusterClient); ok && troubleOf(err) == unreached {
-		c.ReloadState(ctx)
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := f(bounded)
+	switch kind := troubleOf(err); {
+	case errors.Is(err, redis.ErrClosed):
+		return store.ErrClosed
+	case kind == noTrouble:
+		q.trouble.succeeded()
+	case ctx.Err() == nil: // else the caller left, which says nothing about Redis
+		q.trouble.failed(err)
+		if c, ok := q.rdb.(*redis.ClusterClient); ok && kind == unreached {
+			c.ReloadState(ctx)
+		}
+	}
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("redisstore: queue: %s: %w", op, err)
 	}
 	return err
 }
@@ -224,7 +243,7 @@ func ofQueue(err error) error {
 func (q *queue) Stats(ctx context.Context) (store.QueueStats, error) {
 	var of *redis.SliceCmd
 	var leases *redis.IntCmd
-	err := q.do(ctx, "stats", false, func(ctx context.Context) error {
+	err := q.do(ctx, "stats", func(ctx context.Context) error {
 		_, err := q.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			of = p.HMGet(ctx, q.key("queue"), "n", "dropped")
 			leases = p.ZCard(ctx, q.key("leases"))

@@ -23,7 +23,10 @@ while redis.call('ZCARD', runs) >= most do
 end
 if redis.call('ZCARD', runs) >= most then
   for _, r in ipairs(redis.call('ZRANGE', runs, 0, most)) do
-    if not known(r) then redis.call('ZREM', runs, r) end
+    if not known(r) then
+      redis.call('ZREM', runs, r)
+      redis.call('ZREM', ended, r)
+    end
   end
 end
 if redis.call('ZCARD', runs) >= most then return -1 end

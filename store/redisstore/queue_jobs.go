@@ -110,7 +110,7 @@ func (q *queue) Add(ctx context.Context, run string, jobs []store.Job) (added, d
 		calls = calls[len(some):]
 		// What went in already is left out when it is tried again.
 		err := q.insist(ctx, func() error {
-			return ofQueue(q.do(ctx, "add", true, func(ctx context.Context) error {
+			return ofQueue(q.do(ctx, "add", func(ctx context.Context) error {
 				return evalBatch(ctx, q.rdb, some)
 			}))
 		})

@@ -84,7 +84,7 @@ func (q *queue) pages(ctx context.Context, key string, f func([]string)) error {
 	const size = 500
 	for at := int64(0); ; at += size {
 		var page []string
-		err := q.do(ctx, "list", false, func(ctx context.Context) (err error) {
+		err := q.do(ctx, "list", func(ctx context.Context) (err error) {
 			page, err = q.rdb.ZRange(ctx, key, at, at+size-1).Result()
 			return err
 		})
@@ -101,7 +101,7 @@ func (q *queue) pages(ctx context.Context, key string, f func([]string)) error {
 func (q *queue) Progress(ctx context.Context, run string) (store.Progress, error) {
 	var of *redis.MapStringStringCmd
 	var fails *redis.StringSliceCmd
-	err := q.do(ctx, "progress", false, func(ctx context.Context) error {
+	err := q.do(ctx, "progress", func(ctx context.Context) error {
 		_, err := q.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			of = p.HGetAll(ctx, q.key("run:"+run))
 			fails = p.LRange(ctx, q.key("fails:"+run), 0, 2*store.MaxFailures-1)
@@ -152,7 +152,7 @@ func (q *queue) Runs(ctx context.Context, limit int) ([]store.Progress, error) {
 	for at := 0; len(out) < limit; at += batch {
 		var ids []string
 		var runs []*redis.MapStringStringCmd
-		err := q.do(ctx, "runs", false, func(ctx context.Context) (err error) {
+		err := q.do(ctx, "runs", func(ctx context.Context) (err error) {
 			if ids, err = q.rdb.ZRevRange(ctx, q.key("runs"), int64(at), int64(at+batch-1)).Result(); err != nil || len(ids) == 0 {
 				return err
 			}

@@ -130,6 +130,14 @@ func (q *queue) ask(n int, all bool, allowed []any) (jobs []store.Job, learned b
 	v, err := q.run(context.Background(), "take", queueTake,
 		append([]any{n, q.opt.Lease.Milliseconds(), q.s.member, flag(all)}, allowed...)...)
 	out, _ := v.([]any)
+	var bad []store.Job
+	defer func() {
+		for _, j := range bad {
+			// Of another version of this program, or damaged: it will not get better.
+			q.s.log.Error("redisstore: queue: dropped a job that does not parse", "job", j.ID, "run", j.Run)
+			_ = q.Settle(context.Background(), j, store.Outcome{State: store.Failed, Why: errJob.Error()})
+		}
+	}()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err != nil {
@@ -159,9 +167,7 @@ func (q *queue) ask(n int, all bool, allowed []any) (jobs []store.Job, learned b
 	for i := 2 + sites; i+4 < len(out); i += 5 {
 		j := store.Job{ID: text(out, i), Site: text(out, i+1), Run: text(out, i+2), Taken: max(int(numberAt(out, i+3))-1, 0)}
 		if err := readJob(text(out, i+4), &j); err != nil {
-			// Of another version of this program, or damaged: it will not get better.
-			q.s.log.Error("redisstore: queue: a job that does not parse is dropped", "job", j.ID, "run", j.Run)
-			go func() { _ = q.Settle(context.Background(), j, store.Outcome{State: store.Failed, Why: err.Error()}) }()
+			bad = append(bad, j)
 			continue
 		}
 		jobs = append(jobs, j)

@@ -256,6 +256,26 @@ func TestAGroupIsGone(t *testing.T) {
 	}
 }
 
+// TestAJobThatDoesNotParse is counted as failed, and holds nobody up.
+func TestAJobThatDoesNotParse(t *testing.T) {
+	srv := redistest.Start(t)
+	w := newWarmth(t)
+	opt := fresh(srv.URL)
+	q := w.x.queue(t, opt, QueueOptions{})
+	w.begin(q, 1)
+	srv.Do("XADD", "{"+opt.Prefix+":warm}:jobs:00:s0", "9007199254740000-0", "r", "r", "j", "?")
+	js, err := q.Take(w.ctx, 5, nil)
+	if err != nil || len(js) != 1 || js[0].URL != "http://shop.test/0" {
+		t.Fatalf("%v, %v", js, err)
+	}
+	if p := progressOfRun(t, q); p.Failed != 1 || len(p.Failures) != 1 {
+		t.Errorf("%+v", p)
+	}
+	if st, err := q.Stats(w.ctx); err != nil || st.Queued != 0 || st.Taken != 1 {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
 // TestAQueueInARedisThatStartsEmpty: who waits goes on waiting, what is settled does
 // nothing, and what is queued then is done.
 func TestAQueueInARedisThatStartsEmpty(t *testing.T) {
