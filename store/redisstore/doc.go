@@ -46,8 +46,8 @@
 //	Take           queue_take.lua, which hands out n jobs
 //	a node, idle   queue_take.lua four times a second; news of jobs come on the channel warm
 //
-// Of two who settle one job, because the first let its lease run out, XACK
-// succeeds for one. A failover may lose what was done last: a job is then handed
+// Of two who settle one job, because the first let its lease run out, one finds
+// its entry in the stream. A failover may lose what was done last: a job is then handed
 // out once more, or its figure was counted on a server that is gone. A server
 // that comes back empty has no runs, no streams and no groups; what is settled
 // there does nothing, and the first job added makes them anew.

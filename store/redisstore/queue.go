@@ -40,9 +40,9 @@ func (o QueueOptions) withDefaults() QueueOptions {
 // Jobs are entries of streams, one for each site and band of heat, each with a
 // consumer group; all is in one slot of its own, and each step is one script,
 // so the figures are right at every moment. Who takes reads the stream of the
-// hottest band that he may. A job that was handed out stays pending in its group
-// until it is settled: XACK succeeds for one of those who settle it. When the
-// lease of one ends, or one was put back, whoever asks next claims it, and the
+// hottest band that he may. A job that was handed out stays pending in its group,
+// and its entry in the stream, until somebody settles it. When the lease of one
+// ends, or one was put back, whoever asks next claims it, and the
 // group counts how often that was. What each key is for stands in queue.lua.
 //
 // It has a few connections of its own, so that it cannot keep visitors waiting,

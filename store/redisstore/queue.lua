@@ -97,13 +97,11 @@ end
 -- entry is nil where it is gone.
 local function entry(s, id) return redis.call('XRANGE', s, id .. '-0', id .. '-0')[1] end
 
--- erase takes a job out of its stream, and reports whether it was handed out and
--- not settled.
+-- erase takes a job out of its stream. Whoever does has ended it.
 local function erase(s, id)
-  local acked = redis.pcall('XACK', s, 'warm', id .. '-0')
+  redis.pcall('XACK', s, 'warm', id .. '-0')
   redis.call('XDEL', s, id .. '-0')
   if redis.call('EXISTS', s) == 1 and redis.call('XLEN', s) == 0 then redis.call('UNLINK', s) end
-  return acked == 1
 end
 
 -- holder is whose a job is, and how often it was handed out.

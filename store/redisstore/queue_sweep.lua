@@ -17,11 +17,10 @@ if kind == 'ready' then
     from = '(' .. from
   end
   local page = redis.call('XRANGE', s, from, '+', 'COUNT', some)
-  local h = head(s)
   for _, e in ipairs(page) do
-    -- What came before its head has been handed out since.
-    local waiting = h and tonumber(string.match(e[1], '^%d+')) >= tonumber(string.match(h[1], '^%d+'))
-    if waiting and fields(e) == run then
+    -- It waits: what was handed out before the run was cancelled comes before the
+    -- head, and nothing of it was handed out since.
+    if fields(e) == run then
       redis.call('XDEL', s, e[1])
       waits(-1, -size(e))
     end

@@ -25,7 +25,8 @@ for _, set in ipairs({ LEASES, LATER }) do
     else
       local run = fields(e)
       if set == LEASES and cancelled(run) then
-        if erase(s, id) then count(run, 'dropped', 1) end
+        erase(s, id)
+        count(run, 'dropped', 1)
       else
         if set == LEASES then
           waits(1, size(e))

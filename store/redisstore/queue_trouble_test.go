@@ -145,7 +145,7 @@ func TestAQueueLeavesNothing(t *testing.T) {
 	q := w.x.queue(t, opt, QueueOptions{})
 	w.begin(q, 1000)
 	again := 0
-	for range 1000 / 50 {
+	for range 800 / 50 {
 		js, err := q.Take(w.ctx, 50, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -236,7 +236,8 @@ func TestAGroupIsGone(t *testing.T) {
 	opt := fresh(srv.URL)
 	q := w.x.queue(t, opt, QueueOptions{Lease: 200 * time.Millisecond})
 	w.begin(q, 6)
-	if _, err := q.Take(w.ctx, 3, nil); err != nil {
+	js, err := q.Take(w.ctx, 3, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	c := srv.Client()
@@ -246,13 +247,20 @@ func TestAGroupIsGone(t *testing.T) {
 			srv.Do("XGROUP", "DESTROY", key, "warm")
 		}
 	}
+	// What is settled meanwhile counts.
+	if err := q.Settle(w.ctx, js[0], store.Outcome{}); err != nil {
+		t.Fatal(err)
+	}
 	ctx, end := context.WithCancel(w.ctx)
 	done := make(chan int, 1)
 	go func() { done <- w.work(ctx, q, 7) }()
-	waitFor(t, "all are fetched", func() bool { return w.count() == 6 })
+	waitFor(t, "all are settled", func() bool { return progressOfRun(t, q).Warmed == 6 })
 	end()
 	if n := <-done; n > 0 {
 		t.Errorf("%d errors", n)
+	}
+	if n := w.count(); n != 5 {
+		t.Errorf("%d were fetched", n)
 	}
 }
 
@@ -273,6 +281,49 @@ func TestAJobThatDoesNotParse(t *testing.T) {
 	}
 	if st, err := q.Stats(w.ctx); err != nil || st.Queued != 0 || st.Taken != 1 {
 		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// TestACancelThatIsBrokenOff: what nobody swept away goes when it is its turn, and
+// is counted once.
+func TestACancelThatIsBrokenOff(t *testing.T) {
+	srv := redistest.Start(t)
+	w := newWarmth(t)
+	q := w.x.queue(t, fresh(srv.URL), QueueOptions{Lease: 100 * time.Millisecond})
+	w.begin(q, 1500)
+	js, err := q.Take(w.ctx, 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queued := func(n int) func() bool {
+		return func() bool {
+			ctx, cancel := context.WithTimeout(w.ctx, 10*time.Millisecond)
+			defer cancel()
+			_, _ = q.Take(ctx, 1, func(string) bool { return true })
+			st, err := q.Stats(w.ctx)
+			return err == nil && st.Queued == n && st.Taken == 0
+		}
+	}
+	waitFor(t, "both wait again", queued(1500))
+	if v, err := q.(*queue).steady(w.ctx, "cancel", queueCancel, "r"); v != int64(1) || err != nil {
+		t.Fatalf("%v, %v", v, err)
+	}
+	if err := q.Settle(w.ctx, js[0], store.Outcome{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Settle(w.ctx, js[1], store.Outcome{State: store.Again}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, time.Second)
+	defer cancel()
+	if js, err := q.Take(ctx, 5, nil); len(js) > 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, %v", js, err)
+	}
+	if p := progressOfRun(t, q); p.Total != 1500 || p.Dropped != 1500 || p.Settled() != 1500 {
+		t.Errorf("%+v", p)
+	}
+	if !queued(0)() {
+		t.Error("something is left")
 	}
 }
 

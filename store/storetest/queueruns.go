@@ -200,6 +200,20 @@ var queueRunCases = []queueCase{
 		l.counts("r", 2, 0, 0, 0, 0, 2)
 		l.holds(0, 0)
 	}},
+	{name: "WhatIsSettledAfterCancelCountsOnce", run: func(l *queueLab) {
+		l.begin("r")
+		l.add("r", job("/a", 1))
+		j := l.take(l.q, 1)[0]
+		l.pass(QueueLease)
+		l.none(l.o, func(string) bool { return true }) // it waits again
+		if err := l.q.Cancel(l.Context(), "r"); err != nil {
+			l.Fatal(err)
+		}
+		l.counts("r", 1, 0, 0, 0, 0, 1)
+		l.settle(l.q, j, warmed)
+		l.counts("r", 1, 0, 0, 0, 0, 1)
+		l.holds(0, 0)
+	}},
 	{name: "RunsAreListedNewestFirst", run: func(l *queueLab) {
 		for _, id := range []string{"a", "b", "c"} {
 			l.begin(id)

@@ -166,6 +166,35 @@ var queueTakeCases = []queueCase{
 		l.settle(l.o, b, warmed)
 		l.counts("r", 1, 1, 0, 0, 0, 0)
 	}},
+	{name: "WhoLostAJobCannotRenewIt", run: func(l *queueLab) {
+		l.begin("r")
+		l.add("r", job("/a", 1))
+		a := l.take(l.q, 1)[0]
+		l.take(l.o, 1)
+		taken := time.Now()
+		l.pass(QueueLease * 0.7)
+		if err := l.q.Renew(l.Context(), []store.Job{a}); err != nil {
+			l.Fatal(err)
+		}
+		if c := l.take(l.o, 1)[0]; c.Taken != 2 || time.Since(taken) > l.ticks(QueueLease*1.6) {
+			l.Errorf("%+v after %v", c, time.Since(taken))
+		}
+	}},
+	{name: "ALapsedLeaseIsRenewedIfNobodyTookTheJob", run: func(l *queueLab) {
+		l.begin("r")
+		l.add("r", job("/a", 1))
+		j := l.take(l.q, 1)[0]
+		l.pass(QueueLease)
+		l.none(l.o, func(string) bool { return true }) // it waits again
+		if err := l.q.Renew(l.Context(), []store.Job{j}); err != nil {
+			l.Fatal(err)
+		}
+		l.holds(0, 1)
+		l.none(l.o, nil)
+		l.settle(l.q, j, warmed)
+		l.counts("r", 1, 1, 0, 0, 0, 0)
+		l.holds(0, 0)
+	}},
 	{name: "RenewProlongs", run: func(l *queueLab) {
 		l.begin("r")
 		l.add("r", jobs(1, "/a", "/b")...)
