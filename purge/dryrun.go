@@ -27,7 +27,7 @@ func (p *Purger) dryRun(ctx context.Context, j job) (Receipt, error) {
 	r := Receipt{
 		ID: j.id, State: DryRun, Mode: modeOf(j.soft), Asked: j.asked, AskedMore: j.askedMore,
 		Expanded: j.expanded, ExpandedMore: j.expandedMore, Nodes: map[string]store.Seq{},
-		At: began, Via: j.via, By: j.by, Why: j.why, Rewarm: j.rewarm,
+		At: began, Via: j.via, By: j.by, Why: j.why, Rewarm: max(0, j.rewarm),
 		Notes: []string{"dry run: nothing was purged"}, WouldFall: []Fall{}, Sample: []store.Key{},
 	}
 	seen := make(map[store.Key]struct{})

@@ -49,8 +49,10 @@ func (j *job) print() [32]byte {
 func (p *Purger) raise(ctx context.Context, j job) (Receipt, error) {
 	if j.id == "" {
 		j.id = newID()
+		defer p.raising(j.id)()
 		return p.fence(ctx, j, newRecord([32]byte{}))
 	}
+	defer p.raising(j.id)()
 	rec, first, err := p.journal.begin(ctx, j.id, j.print(), j.sameByID)
 	if err != nil {
 		p.counts.failed(err)
@@ -150,7 +152,7 @@ func (p *Purger) refused(j job, err error) (Receipt, error) {
 }
 
 func (j *job) purge(names []store.Name) store.Purge {
-	return store.Purge{Names: names, Asked: j.asked, Soft: j.soft, ID: j.id, By: j.by, Why: j.why}
+	return store.Purge{Names: names, Asked: j.asked, Soft: j.soft, ID: j.id, By: j.by, Why: j.why, Rewarm: j.rewarm}
 }
 
 // expandedOf lists the names beyond those asked for.
@@ -171,7 +173,7 @@ func (p *Purger) file(ctx context.Context, j job, rec *record, names []store.Nam
 		ID: j.id, Seq: last.Seq, State: Fenced, Mode: modeOf(j.soft),
 		Asked: j.asked, AskedMore: j.askedMore, Expanded: j.expanded, ExpandedMore: j.expandedMore,
 		Nodes: map[string]store.Seq{p.o.Node: last.Seq}, Complete: whole,
-		TookMS: milliseconds(took), At: last.At, Via: j.via, By: j.by, Why: j.why, Rewarm: j.rewarm, Notes: j.notes,
+		TookMS: milliseconds(took), At: last.At, Via: j.via, By: j.by, Why: j.why, Rewarm: max(0, j.rewarm), Notes: j.notes,
 	}
 	if !j.exact && !j.counted {
 		var err error

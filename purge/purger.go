@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,9 @@ type Options struct {
 	// Swept is handed the keys that fell, in batches, by Run; with the purge's
 	// ID, Receipt tells the rest. It may be nil.
 	Swept func(ev store.Event, keys []store.Swept)
+	// Over is told by Run that no more keys of the purge with this ID come. It may
+	// be nil.
+	Over func(id string)
 	// Purged is told of each purge that is in force and that traffic did not cause:
 	// what it named, and its receipt. Changed is told of each data change that was
 	// reported, when what it purges is in force; what it returns are notes for
@@ -80,6 +84,7 @@ type Purger struct {
 	queue   *queue
 	unswept atomic.Int64 // purges whose sweep is not done, or never will be
 	purging atomic.Int64 // purges whose answer is awaited
+	raised  sync.Map     // purges under way: a pointer each, and its ID
 	counts  *counts
 	access  atomic.Pointer[access]
 	admin   tokens

@@ -18,9 +18,10 @@ type State string
 
 // The states. A purge is in force from Fenced on.
 const (
-	DryRun State = "dry_run" // nothing happened: it was only asked what would
-	Fenced State = "fenced"  // what was named no longer is served
-	Swept  State = "swept"   // it was reclaimed and counted, too
+	DryRun   State = "dry_run"  // nothing happened: it was only asked what would
+	Fenced   State = "fenced"   // what was named no longer is served
+	Swept    State = "swept"    // it was reclaimed and counted, too
+	Rewarmed State = "rewarmed" // and what of it was to be fetched again has been
 )
 
 // A Source is which door a purge came through.
@@ -56,6 +57,7 @@ type Receipt struct {
 	By           string               `json:"by,omitempty"`
 	Why          string               `json:"why,omitempty"`
 	Rewarm       int                  `json:"rewarm,omitzero"`
+	WarmRun      string               `json:"warm_run,omitempty"`   // the run that fetches again what was hot
 	Notes        []string             `json:"notes,omitempty"`      // what the client should know and is no error
 	WouldFall    []Fall               `json:"would_fall,omitempty"` // of a dry run: each name, what carries it
 	Sample       []store.Key          `json:"sample,omitempty"`     // of a dry run: some of the keys
@@ -268,8 +270,9 @@ func (j *journal) page(before store.Seq, limit int, via Source) []Receipt {
 	return out
 }
 
-// swept adds what one sweep counted to its receipt.
-func (j *journal) swept(rec *record, entries int, bytes int64) {
+// swept adds what one sweep counted to its receipt, and reports whether it was
+// the purge's last.
+func (j *journal) swept(rec *record, entries int, bytes int64) (over bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	rec.entries += entries
@@ -278,11 +281,12 @@ func (j *journal) swept(rec *record, entries int, bytes int64) {
 		rec.receipt.State, rec.receipt.Exact = Swept, true
 		rec.receipt.Entries, rec.receipt.Bytes = rec.entries, rec.bytes
 	}
+	return rec.left == 0
 }
 
 // sweptWith ends one sweep that another was made for. What that one found is not
 // what this purge took, so the count stays what it was.
-func (j *journal) sweptWith(rec *record) {
+func (j *journal) sweptWith(rec *record) (over bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if rec.left--; rec.left == 0 {
@@ -291,6 +295,7 @@ func (j *journal) sweptWith(rec *record) {
 	if !rec.receipt.Exact {
 		rec.receipt.Notes = append(slices.Clip(rec.receipt.Notes), "swept together with a later purge of the same: entries stays an estimate")
 	}
+	return rec.left == 0
 }
 
 // note adds a remark to a receipt.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"surrogate/store"
 )
 
 // A Request is a purge as a client asks for it. All its names fall at one
@@ -18,7 +20,7 @@ type Request struct {
 	Everything bool          // all there is
 	Soft       bool          // make stale instead of killing
 	DryRun     bool          // tell what would fall, change nothing
-	Rewarm     int           // how many of the fallen keys to fetch again, the hottest first
+	Rewarm     int           // as store.Purge has it; in JSON 0 is none, and its absence as configured
 	Wait       time.Duration // longest to wait for other nodes, where the store has any; 0 for the default
 	ID         string        // idempotency key: the same again returns the first receipt; empty for none
 	Why        string        // for the log
@@ -87,6 +89,9 @@ func parseRequest(body []byte, ps *problems) Request {
 	if raw, ok := m["rewarm"]; ok {
 		if json.Unmarshal(raw, &r.Rewarm) != nil || kind(raw) != "a number" || r.Rewarm < 0 || r.Rewarm > maxRewarm {
 			ps.add("#/rewarm", "not a number of keys", fmt.Sprintf("a whole number from 0 to %d", maxRewarm))
+		}
+		if r.Rewarm == 0 {
+			r.Rewarm = store.NoRewarm
 		}
 	}
 	if id, ok := readString(m, "id", "a string", ps); ok {

@@ -175,6 +175,7 @@ func (p *Purger) sweep(ctx context.Context, s sweep) {
 				p.journal.note(s.rec, "the sweep failed, entries stays an estimate: "+err.Error())
 			}
 			flush()
+			p.over(s.rec)
 			return
 		}
 		entries += sw.Entries
@@ -189,9 +190,13 @@ func (p *Purger) sweep(ctx context.Context, s sweep) {
 	flush()
 	if ctx.Err() == nil { // a sweep cut short by ctx has not counted everything
 		p.unswept.Add(-1 - int64(len(s.also)))
-		p.journal.swept(s.rec, entries, bytes)
+		if p.journal.swept(s.rec, entries, bytes) {
+			p.over(s.rec)
+		}
 		for _, rec := range s.also {
-			p.journal.sweptWith(rec)
+			if p.journal.sweptWith(rec) {
+				p.over(rec)
+			}
 		}
 	}
 }

@@ -165,7 +165,13 @@ type Purge struct {
 	ID    string   // the purger's name for it; empty is allowed
 	By    string   // who asked, for the log
 	Why   string   // why, for the log
+	// Rewarm is how many of the keys that fall are to be fetched again, the hottest
+	// first; 0 as many as each site has configured, NoRewarm none.
+	Rewarm int
 }
+
+// NoRewarm is a Purge.Rewarm that has nothing fetched again.
+const NoRewarm = -1
 
 // An Event is a purge that happened.
 type Event struct {

@@ -24,11 +24,6 @@ type Options struct {
 	// the reason should that not help. It returns soon after ctx ends.
 	Fetch func(ctx context.Context, j store.Job) Result
 
-	// Links returns the jobs that a page leads to, of a job that is to be followed
-	// (Job.Depth above 0). They are queued in its run, each once. Nil follows
-	// nothing.
-	Links func(j store.Job, r *Result) []store.Job
-
 	// Sites returns how much each site's origin may be asked for. It is called
 	// often; the answer may change. A site that it does not name has the defaults.
 	Sites func() map[string]Limits
@@ -40,9 +35,6 @@ type Options struct {
 	// Visiting is how many fetches of visitors are under way at a site's origin.
 	// Nil is none.
 	Visiting func(site string) int
-
-	// Heat is how hot the page of a job is, for jobs that come without. May be nil.
-	Heat func(j *store.Job) float64
 
 	// Settled is told what became of each job, once it will not be tried again.
 	// May be nil.
@@ -58,7 +50,7 @@ type Result struct {
 	Origin End          // what it was to the origin
 	Joined bool         // somebody else's fetch did it
 	Status int          // of the response; 0 where there is none
-	Page   *store.Entry // what is stored now, for following its links; nil where nothing is
+	Page   *store.Entry // what is stored now, with its body where the job is to be followed; nil where nothing is
 	Next   string       // where a redirect leads, absolute; "" if it is none
 }
 
@@ -83,11 +75,7 @@ type Warmer struct {
 	queue  store.Queue
 	log    *slog.Logger
 	counts *counts
-
-	ctx   context.Context // ends with Run
-	stop  context.CancelFunc
-	feeds sync.WaitGroup // what Start has begun
-	room  chan struct{}  // has room for one token: there may be more to do than before
+	room   chan struct{} // has room for one token: there may be more to do than before
 
 	mu        sync.Mutex // guards the fields below
 	paces     map[string]*Pace
@@ -105,7 +93,6 @@ func New(o Options) *Warmer {
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
-	w.ctx, w.stop = context.WithCancel(context.Background())
 	w.counts = newCounts(o.Metrics, w)
 	return w
 }
@@ -118,8 +105,6 @@ func (w *Warmer) Run(ctx context.Context) error {
 	all.Go(func() { w.renew(renewing) })
 	err := w.work(ctx, &all)
 	stop()
-	w.stop()
-	all.Go(w.feeds.Wait)
 	over := make(chan struct{})
 	go func() {
 		all.Wait()
@@ -335,7 +320,6 @@ func (w *Warmer) do(ctx context.Context, j store.Job, l Limits) {
 	parting, cancel := context.WithTimeout(context.WithoutCancel(ctx), partingWithin)
 	defer cancel()
 	if r.State != store.Again {
-		w.follow(parting, j, &r)
 		w.counts.settled(j.Site, &r)
 		if w.o.Settled != nil {
 			w.o.Settled(j, &r)
@@ -371,25 +355,6 @@ func (w *Warmer) roomier() {
 	select {
 	case w.room <- struct{}{}:
 	default:
-	}
-}
-
-// follow queues what a page leads to. It comes before the job is settled, so that
-// its run is not done in between.
-func (w *Warmer) follow(ctx context.Context, j store.Job, r *Result) {
-	if j.Depth <= 0 || w.o.Links == nil || r.Page == nil && r.Next == "" {
-		return
-	}
-	links := w.o.Links(j, r)
-	for i := range links {
-		w.heat(&links[i])
-	}
-	if len(links) == 0 {
-		return
-	}
-	if _, _, err := w.queue.Add(ctx, j.Run, links); err != nil && !errors.Is(err, store.ErrRunOver) && !errors.Is(err, store.ErrNoRun) {
-		w.counts.queueErrors.Inc()
-		w.log.Warn("warming: could not queue what a page leads to", "url", j.URL, "links", len(links), "error", err)
 	}
 }
 

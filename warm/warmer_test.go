@@ -2,9 +2,7 @@ package warm_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"iter"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,21 +93,25 @@ func (c *crew) close() {
 	_ = c.queue.Close()
 }
 
-func jobsOf(site string, n int) iter.Seq2[store.Job, error] {
-	return func(yield func(store.Job, error) bool) {
-		for i := range n {
-			if !yield(store.Job{Site: site, URL: fmt.Sprintf("http://%s.example/%d", site, i)}, nil) {
-				return
-			}
-		}
+func jobsOf(site string, n int) []store.Job {
+	jobs := make([]store.Job, n)
+	for i := range jobs {
+		jobs[i] = store.Job{Site: site, URL: fmt.Sprintf("http://%s.example/%d", site, i)}
 	}
+	return jobs
 }
 
-func (c *crew) start(jobs iter.Seq2[store.Job, error]) string {
+func (c *crew) start(jobs []store.Job) string {
 	c.Helper()
-	id, created, err := c.Start(context.Background(), store.Run{Kind: "list"}, jobs)
-	if err != nil || !created {
-		c.Fatalf("created %t: %v", created, err)
+	id, _, err := c.queue.Begin(context.Background(), store.Run{Kind: "list"})
+	if err == nil {
+		_, _, err = c.queue.Add(context.Background(), id, jobs)
+	}
+	if err == nil {
+		err = c.queue.Seal(context.Background(), id, "")
+	}
+	if err != nil {
+		c.Fatal(err)
 	}
 	return id
 }
@@ -226,9 +228,6 @@ func TestWarmerHandsBack(t *testing.T) {
 		if p, _ := c.queue.Progress(t.Context(), run); p.Settled() != 0 {
 			t.Errorf("%+v", p)
 		}
-		if _, _, err := c.Start(t.Context(), store.Run{}, jobsOf("shop", 1)); !errors.Is(err, store.ErrClosed) {
-			t.Errorf("starting after the end: %v", err)
-		}
 	})
 }
 
@@ -253,59 +252,6 @@ func TestWarmerGivesUpWhatTakesTooLong(t *testing.T) {
 		c.fetch = func(ctx context.Context, _ store.Job) warm.Result { return takes(ctx, time.Hour) }
 		if p := c.over(c.start(jobsOf("shop", 1))); p.Failed != 1 || p.Failures[0].Why != "context deadline exceeded" {
 			t.Errorf("%+v", p)
-		}
-	})
-}
-
-// TestWarmerFollows: links are queued before the page they are on is settled, so
-// the run ends with the last of them; pages that lead in a circle end it too.
-func TestWarmerFollows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(t, func(_ *crew, o *warm.Options) {
-			o.Links = func(j store.Job, r *warm.Result) []store.Job {
-				var out []store.Job
-				for _, l := range []string{"/a", "/b", "/c"} {
-					out = append(out, store.Job{Site: j.Site, URL: j.URL[:min(len(j.URL), 40)] + l, Depth: j.Depth - 1})
-				}
-				return append(out, store.Job{Site: j.Site, URL: r.Next, Depth: j.Depth - 1})
-			}
-		})
-		defer c.close()
-		c.fetch = func(ctx context.Context, j store.Job) warm.Result {
-			r := takes(ctx, time.Millisecond)
-			r.Next = "http://shop.example"
-			return r
-		}
-		p := c.over(c.start(func(yield func(store.Job, error) bool) {
-			yield(store.Job{Site: "shop", URL: "http://shop.example", Depth: 2}, nil)
-		}))
-		if p.Total != 1+3+9 || p.Warmed != 13 {
-			t.Errorf("%+v", p)
-		}
-	})
-}
-
-func TestWarmerListBreaksOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(t, nil)
-		defer c.close()
-		run := c.start(func(yield func(store.Job, error) bool) {
-			for j, err := range jobsOf("shop", 20) {
-				if !yield(j, err) {
-					return
-				}
-			}
-			yield(store.Job{}, errors.New("the file is torn"))
-		})
-		if p := c.over(run); p.Warmed != 20 || len(p.Failures) != 1 || p.Failures[0].Why != "the file is torn" {
-			t.Errorf("%+v", p)
-		}
-		_, added, dropped, err := c.Feed(t.Context(), store.Run{Kind: "list"}, jobsOf("shop", 1200))
-		if added != 1200 || dropped != 0 || err != nil {
-			t.Errorf("added %d, dropped %d: %v", added, dropped, err)
-		}
-		if _, created, err := c.Start(t.Context(), store.Run{ID: run}, jobsOf("shop", 1)); created || err != nil {
-			t.Errorf("the same run again: %t, %v", created, err)
 		}
 	})
 }

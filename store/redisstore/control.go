@@ -96,6 +96,8 @@ type logged struct {
 	ID    string       `json:"id,omitempty"`
 	By    string       `json:"by,omitempty"`
 	Why   string       `json:"why,omitempty"`
+
+	Rewarm int `json:"rewarm,omitempty"`
 }
 
 // Purge implements store.Store. It fails closed: an error means that the purge
@@ -143,7 +145,7 @@ func (s *Store) commit(ctx context.Context, inc *incarnation, p store.Purge) (st
 	for _, a := range p.Asked {
 		bytes += len(a)
 	}
-	keep := logged{Names: p.Names, Asked: p.Asked, Soft: p.Soft, ID: p.ID, By: p.By, Why: p.Why}
+	keep := logged{Names: p.Names, Asked: p.Asked, Soft: p.Soft, ID: p.ID, By: p.By, Why: p.Why, Rewarm: p.Rewarm}
 	keys := []string{s.stateKey(), s.logKey(), s.fencesKey(), s.softKey(), s.clockKey(), s.bigKey(), s.nodesKey()}
 	args := []any{inc.id, flag(p.Soft), "", s.opt.Purges}
 	if len(names) > maxLogged || bytes > maxLoggedBytes {

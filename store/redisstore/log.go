@@ -30,7 +30,7 @@ func (s *Store) event(ctx context.Context, m redis.XMessage) (store.Event, error
 		return store.Event{}, fmt.Errorf("redisstore: purge %s in the log: %w", m.ID, err)
 	}
 	ev := store.Event{
-		Purge: store.Purge{Names: p.Names, Asked: p.Asked, Soft: p.Soft, ID: p.ID, By: p.By, Why: p.Why},
+		Purge: store.Purge{Names: p.Names, Asked: p.Asked, Soft: p.Soft, ID: p.ID, By: p.By, Why: p.Why, Rewarm: p.Rewarm},
 		Seq:   seqOf(id),
 		At:    micros(field("at")),
 	}

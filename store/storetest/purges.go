@@ -16,7 +16,7 @@ var purgeCases = []testCase{
 		l.put("/b", deps("x"))
 		l.put("/c", tags("y"))
 		ev := l.purge("x")
-		if ev.Seq != 1 || ev.At.IsZero() || ev.ID != "an id" || ev.By != "the suite" || ev.Why != "a test" || ev.Soft {
+		if ev.Seq != 1 || ev.At.IsZero() || ev.ID != "an id" || ev.By != "the suite" || ev.Why != "a test" || ev.Rewarm != 7 || ev.Soft {
 			l.Errorf("the event is %+v", ev)
 		}
 		l.miss("/a", "/b")

@@ -183,7 +183,7 @@ func (l *lab) soft(names ...store.Name) store.Event  { l.Helper(); return l.fall
 
 func (l *lab) fall(soft bool, names ...store.Name) store.Event {
 	l.Helper()
-	ev, err := l.s.Purge(l.Context(), store.Purge{Names: names, Soft: soft, ID: "an id", By: "the suite", Why: "a test"})
+	ev, err := l.s.Purge(l.Context(), store.Purge{Names: names, Soft: soft, ID: "an id", By: "the suite", Why: "a test", Rewarm: 7})
 	if err != nil {
 		l.Fatalf("Purge %q: %v", names, err)
 	}
