@@ -42,6 +42,7 @@ type WarmResult struct {
 	State    WarmState
 	Why      string        // of WarmUnkept and WarmFailed
 	Passing  bool          // of WarmFailed: it may be otherwise after a while
+	Unwell   bool          // the origin gave no answer, or one that says it is unwell: 500, 502, 503, 504, 429
 	After    time.Duration // how long the origin wants to be left alone (Retry-After); 0 if it did not say
 	Status   int           // of the origin's answer; 0 if there was none
 	Entry    *store.Entry  // what is stored, of WarmFresh and WarmStored; nobody may write to it
@@ -201,10 +202,12 @@ func (p *Proxy) warmOnce(ctx context.Context, q *request, ask *WarmAsk) (r WarmR
 	select {
 	case <-f.landed:
 	case <-ctx.Done():
+		r := WarmResult{State: WarmFailed, Why: context.Cause(ctx).Error(), Passing: true}
 		if ours {
+			r.Cost, r.Unwell = time.Since(f.began), true
 			f.abandon(context.Cause(ctx))
 		}
-		return WarmResult{}, true
+		return r, false
 	}
 	return q.landed(f, ours)
 }
@@ -259,11 +262,11 @@ func (q *request) landed(f *flight, ours bool) (r WarmResult, again bool) {
 		if own, ok := errors.AsType[errStatus](err); ok {
 			text = own.Error()
 		}
-		r.State, r.Why, r.Passing = WarmFailed, word+": "+text, true
+		r.State, r.Why, r.Passing, r.Unwell = WarmFailed, word+": "+text, true, true
 	case a == nil:
 		return r, true
 	case isOriginError(a.status) || a.status == http.StatusTooManyRequests:
-		r.State, r.Why, r.Passing = WarmFailed, errStatus(a.status).Error(), true
+		r.State, r.Why, r.Passing, r.Unwell = WarmFailed, errStatus(a.status).Error(), true, true
 		r.After = retryAfter(a.header.Get("Retry-After"), time.Now())
 	case f.unkept == whyStore:
 		r.State, r.Why, r.Passing = WarmFailed, "the store failed", true

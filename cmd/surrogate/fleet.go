@@ -34,7 +34,7 @@ func (n *node) newStore(cfg *config.Config) (store.Store, error) {
 		return nil, fmt.Errorf("couldn't set Redis up: %w", err)
 	}
 	n.fleet = tierstore.New(tierstore.Options{
-		Below: n.redis, Memory: memory, ServeDeaf: cfg.Fleet.WhenDeaf == "serve",
+		Below: n.redis, Memory: memory, ServeDeaf: cfg.Fleet.WhenDeaf == "serve", Fell: n.elsewhere,
 	}).(*tierstore.Fleet)
 	return n.fleet, nil
 }

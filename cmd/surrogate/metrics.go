@@ -55,16 +55,28 @@ import (
 //	surrogate_tls_obtained_total         certificates got from an authority, renewals included
 //	surrogate_tls_failures_total         certificates that could not be got, or not be read again
 //
+// and these warming's; those of the warmer itself are described in its package:
+//
+//	surrogate_warm_used_total       warmed pages that were asked for: visitors who did not wait for the origin
+//	surrogate_warm_unused_total     warmed pages that fell or expired before anyone had asked for them
+//	surrogate_warm_waiting          warmed pages that nobody has asked for yet
+//	surrogate_rewarm_purges_total   purges that took something hot
+//	surrogate_rewarm_keys_total     pages queued because a purge had taken them
+//	surrogate_rewarm_missed_total   purges after which nothing was queued, because of too many at once or a failing queue
+//	surrogate_heat_keys             pages whose heat is known
+//	surrogate_heat_bytes            memory that takes
+//
 // What begins with process_ and go_ is about the program.
 type counted struct {
 	requests *metrics.Set
 	purges   *metrics.Set
 	held     *metrics.Set
+	warmed   *metrics.Set
 	keys     *keyring // nil where there is no HTTPS
 }
 
 func newCounted() *counted {
-	return &counted{metrics.NewSet(), metrics.NewSet(), metrics.NewSet(), nil}
+	return &counted{metrics.NewSet(), metrics.NewSet(), metrics.NewSet(), metrics.NewSet(), nil}
 }
 
 // tlsCounts count what happens to certificates.
@@ -132,6 +144,25 @@ func (c *counted) store(s store.Store) {
 	gauge("refused_total", func(s *store.Stats) float64 { return float64(s.Refused) })
 }
 
+// warming adds what is known of visitors and of what was warmed for them.
+func (c *counted) warming(w *warmth) {
+	gauge := func(name string, of func() float64) { c.warmed.NewGauge("surrogate_"+name, of) }
+	gauge("warm_used_total", func() float64 { return float64(w.marks.Tally().Used) })
+	gauge("warm_unused_total", func() float64 { return float64(w.marks.Tally().Unused) })
+	gauge("warm_waiting", func() float64 { return float64(w.marks.Tally().Waiting) })
+	gauge("rewarm_purges_total", func() float64 { return float64(w.rewarmer.Tally().Purges) })
+	gauge("rewarm_keys_total", func() float64 { return float64(w.rewarmer.Tally().Keys) })
+	gauge("rewarm_missed_total", func() float64 { return float64(w.rewarmer.Tally().Missed) })
+	gauge("heat_keys", func() float64 {
+		keys, _ := w.heat.Held()
+		return float64(keys)
+	})
+	gauge("heat_bytes", func() float64 {
+		_, bytes := w.heat.Held()
+		return float64(bytes)
+	})
+}
+
 // write writes all of them as Prometheus reads them.
 func (c *counted) write(w io.Writer) {
 	metrics.ExposeMetadata(true)
@@ -140,13 +171,14 @@ func (c *counted) write(w io.Writer) {
 	c.purges.WritePrometheus(&b)
 	c.held.WritePrometheus(&b)
 	c.certificates(&b)
+	c.warmed.WritePrometheus(&b)
 	metrics.WriteProcessMetrics(&b)
 	for line := range bytes.Lines(b.Bytes()) {
 		w.Write(described(line))
 	}
 }
 
-// metricsHelp is what the heads of the three metrics.go say, a metric in each
+// metricsHelp is what the heads of the four metrics.go say, a metric in each
 // line: name, tab, sentence. A test writes it with -update.
 //
 //go:embed metrics.txt

@@ -9,10 +9,10 @@ import (
 
 var update = flag.Bool("update", false, "write metrics.txt anew")
 
-// TestMetricsHelp keeps metrics.txt what the heads of the three metrics.go say.
+// TestMetricsHelp keeps metrics.txt what the heads of the four metrics.go say.
 func TestMetricsHelp(t *testing.T) {
 	var b strings.Builder
-	for _, file := range []string{"../../proxy/metrics.go", "../../purge/metrics.go", "metrics.go"} {
+	for _, file := range []string{"../../proxy/metrics.go", "../../purge/metrics.go", "../../warm/metrics.go", "metrics.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -31,6 +31,23 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\ninvalidations  %d, %d of them soft; %d entries fell, %s\n", i.Purges, i.Soft, i.Entries, size(i.Bytes))
 	fmt.Fprintf(w, "store          %d entries, %s of %s; %d names, %d fences, %d edges\n", s.Entries, size(s.Bytes), size(s.Capacity), s.Names, s.Fences, s.Edges)
 	fmt.Fprintf(w, "               %d evicted, %d expired, %d swept, %d fetched too early to be kept\n", s.Evictions, s.Expired, s.Swept, s.Refused)
+	r.printWarming(w)
+}
+
+// printWarming prints what was fetched before anyone asked.
+func (r *report) printWarming(w io.Writer) {
+	x := r.Warming
+	if x == nil {
+		return
+	}
+	fmt.Fprintf(w, "warming        %d warmed, %d fresh already, %d not to be kept, %d failed; %d wait, %d found no room\n",
+		x.Warmed, x.Fresh, x.Unkept, x.Failed, x.Queue.Queued, x.Queue.Dropped)
+	fmt.Fprintf(w, "               %d were asked for since, %d never were\n", x.Used, x.Unused)
+	for _, s := range x.Sites {
+		if x.Queue.Queued > 0 || s.UnderWay > 0 {
+			fmt.Fprintf(w, "               %s: %s, %d of %g under way\n", s.Site, s.State, s.UnderWay, s.Window)
+		}
+	}
 }
 
 // size is a number of bytes as people read it.

@@ -153,9 +153,11 @@ func serveFor(t *testing.T, origin string, args ...string) *process {
 	return serving(t, append([]string{"--origin", origin}, args...)...)
 }
 
+// serving starts the program. What a purge takes it does not fetch again by
+// itself, unless args say so: most tests look at what is there afterwards.
 func serving(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := launch(t, programWith(t, append([]string{"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...))
+	p := launch(t, programWith(t, append([]string{"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", "defaults.warm.rewarm=0"}, args...)...))
 	p.ready(t)
 	return p
 }

@@ -75,6 +75,7 @@ type report struct {
 	Invalidations purge.Stats  `json:"invalidations"`
 	Sites         []siteReport `json:"sites"`
 	Store         storeReport  `json:"store"`
+	Warming       *warmReport  `json:"warming"`
 	Fleet         *fleetReport `json:"fleet,omitempty"` // all nodes together; absent without Redis
 }
 
@@ -92,6 +93,9 @@ func (n *node) serveStats(w http.ResponseWriter, r *http.Request) {
 			held.FenceBytes, held.EdgeBytes, held.LogBytes, held.Seq, held.Floor,
 			held.Evictions, held.Expired, held.Swept, held.Refused,
 		},
+	}
+	if out.Warming, err = n.warmReport(r.Context()); err != nil {
+		n.log.Warn("could not tell what waits to be warmed", "error", err)
 	}
 	out.Fleet = n.fleetReport(r.Context())
 	for _, s := range n.proxy.Stats() {

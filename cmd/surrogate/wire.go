@@ -37,7 +37,7 @@ type node struct {
 
 	queue    store.Queue // of what is to be warmed
 	intake   *warm.Intake
-	warmer   *warm.Warmer
+	warming  *warmth
 	plans    plansInForce
 	fellTags chan fellTag // purged, and perhaps registered for warming
 
@@ -67,14 +67,15 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 	}
 	n.fellTags = make(chan fellTag, maxPurged)
 	n.intake = n.newIntake()
+	n.warming = newWarming(n)
 	n.purger = purge.New(n.purgeOptions(cfg))
 	n.proxy, err = proxy.New(n.proxyOptions(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("couldn't make the proxy: %w", err)
 	}
-	n.warmer = n.newWarmer()
 	n.counted.store(n.store)
 	n.counted.fleet(n)
+	n.counted.warming(n.warming)
 	return n, nil
 }
 
@@ -84,9 +85,11 @@ func (n *node) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
 	n.working.Go(func() { n.warmPurged(ctx) })
+	n.working.Go(func() { n.tendWarming(ctx) })
 	n.working.Go(func() { boundMemory(ctx, n.settings.Load()) })
 	for what, run := range map[string]func(context.Context) error{
-		"the store": n.store.Run, "the purger": n.purger.Run, "the warmer": n.warmer.Run, "the schedule of warming": n.intake.RunSchedules,
+		"the store": n.store.Run, "the purger": n.purger.Run, "the schedule of warming": n.intake.RunSchedules,
+		"warming": n.warming.warmer.Run, "warming after purges": n.warming.rewarmer.Run,
 	} {
 		n.working.Go(func() {
 			if err := run(ctx); err != nil {
@@ -158,7 +161,8 @@ func (n *node) purgeOptions(cfg *config.Config) purge.Options {
 		MaxExpand:  cfg.Cache.MaxExpand,
 		Keep:       cfg.Purge.Keep,
 		Wait:       time.Duration(cfg.Purge.Wait),
-		Swept:      n.fallen.note,
+		Swept:      n.swept,
+		Over:       n.over,
 		Changed:    n.changed,
 		Purged:     n.purged,
 		ACL:        cfg.Purge.ACL,
@@ -199,6 +203,9 @@ func (n *node) proxyOptions(cfg *config.Config) proxy.Options {
 		Invalidate: func(ctx context.Context, names []store.Name, by string) error {
 			return n.purger.Invalidate(ctx, names, false, by)
 		},
+		Served:  n.warming.served,
+		Fetched: n.warming.fetched,
+		Heat:    func(k store.Key) float64 { return n.warming.heat.Of(k, time.Now()) },
 		Trusted: cfg.Proxies.Trusted,
 		Log:     n.log,
 		Metrics: n.counted.requests,

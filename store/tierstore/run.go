@@ -50,6 +50,8 @@ const (
 	// headStart is how long it leaves the purge to be heard and answered, which all
 	// nodes have a part in.
 	headStart = 5 * time.Millisecond
+	// fellBatch is how many keys Options.Fell is handed at a time.
+	fellBatch = 500
 )
 
 // sweep frees what a purge killed in memory.
@@ -60,10 +62,20 @@ func (s *Store) sweep(ctx context.Context, ev store.Event) {
 	if !rest(ctx, headStart) {
 		return
 	}
+	tell := func(keys []store.Swept) {
+		if s.fell != nil {
+			s.fell(ev, keys)
+		}
+	}
+	var batch []store.Swept
 	began := time.Now()
-	for _, err := range s.mem.Sweep(ctx, ev) {
+	for x, err := range s.mem.Sweep(ctx, ev) {
 		if err != nil {
 			return // closed, or told to stop
+		}
+		if batch = append(batch, x); len(batch) == fellBatch {
+			tell(batch)
+			batch = nil
 		}
 		if worked := time.Since(began); worked >= turn {
 			if !rest(ctx, worked) {
@@ -72,6 +84,10 @@ func (s *Store) sweep(ctx context.Context, ev store.Event) {
 			began = time.Now()
 		}
 	}
+	if len(batch) > 0 {
+		tell(batch)
+	}
+	tell(nil)
 }
 
 // rest waits for d, and reports whether it came to that before ctx ended.

@@ -28,6 +28,9 @@ type Options struct {
 	// ServeDeaf lets a node that is deaf show what it has as if it heard. It may
 	// have fallen for all the node knows.
 	ServeDeaf bool
+	// Fell is handed the keys that each hard purge took from memory, in batches, and
+	// no keys when that was all. It may be nil, and must not wait.
+	Fell func(ev store.Event, keys []store.Swept)
 	// MaxPuts bounds the puts below under way at once; 256 if 0.
 	MaxPuts int
 }
@@ -45,6 +48,7 @@ type Store struct {
 	failing   atomic.Bool // the latest lookup below failed
 	hears     func() bool
 	serveDeaf bool
+	fell      func(ev store.Event, keys []store.Swept)
 }
 
 // counts are what Tally tells.
@@ -73,7 +77,7 @@ func New(o Options) store.Store {
 	s := &Store{
 		mem: memstore.New(o.Memory), below: o.Below, book: o.Memory.Book,
 		lookups: lookups{m: make(map[lookupID]*queue)},
-		puts:    make(chan struct{}, o.MaxPuts), hears: func() bool { return true }, serveDeaf: o.ServeDeaf,
+		puts:    make(chan struct{}, o.MaxPuts), hears: func() bool { return true }, serveDeaf: o.ServeDeaf, fell: o.Fell,
 	}
 	if f, ok := o.Below.(store.Fleet); ok {
 		s.hears = f.Hears
