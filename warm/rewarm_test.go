@@ -219,7 +219,7 @@ func TestRewarmBeforeTheSweepEnds(t *testing.T) {
 		b.Fell(purged("p", 0), swept(append(slices.Clone(rest[:500]), hot...)...))
 		time.Sleep(200 * time.Millisecond)
 		first := b.take()
-		if len(first) < 10 || len(first) > 20 || first[0] != "http://shop.example/hot/9" {
+		if len(first) < 10 || len(first) > 20 || !strings.HasPrefix(first[0], "http://shop.example/hot/") {
 			t.Errorf("after 200 ms: %d, %.200v", len(first), first)
 		}
 		for i := 500; i < 2000; i += 500 {
