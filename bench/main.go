@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -55,13 +56,14 @@ func main() {
 		return
 	}
 	o := defaults()
-	var only string
+	var only, row string
 	quick := flag.Bool("quick", false, "a little of everything with what is installed, to see that it works")
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "`times` that each row is measured")
 	flag.IntVar(&o.seconds, "seconds", o.seconds, "`length` of each measurement")
 	flag.IntVar(&o.connections, "connections", o.connections, "connections that are kept busy")
 	flag.IntVar(&o.memory, "objects", o.memory, "objects stored to see what memory one takes")
 	flag.StringVar(&only, "only", "", "`stages`, of "+strings.Join(stageNames(), ","))
+	flag.StringVar(&row, "row", "", "only the kinds of request that a `pattern` is found in, such as '^hit'")
 	flag.StringVar(&o.surrogate, "surrogate", "", "a `program` to measure in place of ./cmd/surrogate")
 	flag.StringVar(&o.profiles, "profiles", "", "`directory` for a CPU profile of surrogate for each kind of request")
 	flag.Parse()
@@ -70,12 +72,19 @@ func main() {
 		q.surrogate, q.profiles = o.surrogate, o.profiles
 		o = q
 	}
+	match, err := regexp.Compile(row)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: -row:", err)
+		os.Exit(2)
+	}
+	o.rows = rowsLike(o.rows, match)
+	o.redisRows = rowsLike(o.redisRows, match)
 	if only != "" {
 		o.only = strings.Split(only, ",")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, o, os.Stdout, os.Stderr)
+	err = run(ctx, o, os.Stdout, os.Stderr)
 	if ctx.Err() != nil {
 		err = errors.New("interrupted; everything is stopped")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,11 @@ type sample struct {
 type rowResult struct {
 	row
 	samples map[string][]sample
+}
+
+// rowsLike are those whose titles match.
+func rowsLike(rows []row, match *regexp.Regexp) []row {
+	return slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return !match.MatchString(r.title) })
 }
 
 // requests measures every row on every server, in turns.
