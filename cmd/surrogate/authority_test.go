@@ -120,3 +120,8 @@ func (a *authority) clientTo(t testing.TB, addr string, http2 bool) *http.Client
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: time.Minute, CheckRedirect: client.CheckRedirect}
 }
+
+// pem is its own certificate.
+func (a *authority) pem() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))
+}
