@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 func dialer(addr string) func(context.Context, string, string) (net.Conn, error) {
@@ -134,6 +136,28 @@ func TestHTTP2Off(t *testing.T) {
 	_, addr, _ := secureFor(t, origin, "http2 = false\nmin_version = \"1.3\"", a.files(t, "shop", 90*days, "shop.example"))
 	if got := fetch(t, a.clientTo(t, addr, true), "GET", "https://shop.example/"); got.Proto != "HTTP/1.1" || got.TLS.Version != tls.VersionTLS13 {
 		t.Errorf("spoke %s over %x", got.Proto, got.TLS.Version)
+	}
+}
+
+// Clients are told how many requests they may have in progress at once.
+func TestHTTP2Streams(t *testing.T) {
+	a := newAuthority(t)
+	origin, _ := taggingOrigin(t)
+	_, addr, _ := secureFor(t, origin, "[limits]\nhttp2_streams = 7\n", a.files(t, "shop", 90*days, "shop.example"))
+	c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: a.pool, ServerName: "shop.example", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, http2.ClientPreface)
+	f := http2.NewFramer(c, c)
+	f.WriteSettings()
+	frame, err := f.ReadFrame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := frame.(*http2.SettingsFrame).Value(http2.SettingMaxConcurrentStreams); !ok || n != 7 {
+		t.Errorf("told %d, %t", n, ok)
 	}
 }
 
