@@ -32,8 +32,9 @@ func (s *Store) readBody(ctx context.Context, inc *incarnation, url id, v *versi
 	for i, at := 0, 0; at < n; i++ {
 		size := min(chunk, n-at)
 		var got int
-		err := s.guard(ctx, "body", func(ctx context.Context) (err error) {
-			got, err = s.rdb.GetToBuffer(ctx, inc.chunkKey(url, v, i), buf[at:at+size+2]).Result()
+		key := inc.chunkKey(url, v, i)
+		err := s.guardAt(ctx, "body", key, func(ctx context.Context) (err error) {
+			got, err = s.rdb.GetToBuffer(ctx, key, buf[at:at+size+2]).Result()
 			return err
 		})
 		if nilIsNone(err) != nil {

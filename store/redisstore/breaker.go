@@ -40,6 +40,7 @@ type breaker struct {
 	pause time.Duration
 	next  time.Time // when a call may try
 	since time.Time
+	last  error // the latest failure
 }
 
 func (b *breaker) init(what string, log *slog.Logger) { b.what, b.log = what, log }
@@ -63,6 +64,7 @@ func (b *breaker) allow() bool {
 func (b *breaker) failed(err error) {
 	b.mu.Lock()
 	b.fails++
+	b.last = err
 	trip := !b.open.Load() && b.fails >= tripAfter
 	if trip {
 		b.pause, b.since = retryFirst, time.Now()
@@ -98,30 +100,69 @@ func (b *breaker) fine() bool {
 	return b.fails == 0
 }
 
+// unavailable is what a call fails with that need not begin, and why that is so.
+func (b *breaker) unavailable(op string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last == nil {
+		return fmt.Errorf("redisstore: %s: %w", op, ErrUnavailable)
+	}
+	return fmt.Errorf("redisstore: %s: %w: %v", op, ErrUnavailable, b.last)
+}
+
 // guard runs a read within the budget, or not at all while Redis does not
 // answer. Names of operations are for errors.
 func (s *Store) guard(ctx context.Context, op string, f func(context.Context) error) error {
-	return s.call(ctx, op, s.opt.Budget, false, f)
+	return s.call(ctx, op, "", s.opt.Budget, false, f)
 }
 
-// guardWrite runs a write, with more patience than guard has: nobody waits for it
-// on a client's behalf.
+// guardAt is guard of what concerns one slot only, that of a key.
+func (s *Store) guardAt(ctx context.Context, op, key string, f func(context.Context) error) error {
+	return s.call(ctx, op, key, s.opt.Budget, false, f)
+}
+
+// guardPatient is guard with more patience, for what nobody waits for on a client's
+// behalf. Besides reads that is what only takes away, which Redis takes when its
+// memory is full.
+func (s *Store) guardPatient(ctx context.Context, op string, f func(context.Context) error) error {
+	return s.call(ctx, op, "", 10*s.opt.Budget, false, f)
+}
+
+// guardPatientAt is guardPatient of what concerns one slot only.
+func (s *Store) guardPatientAt(ctx context.Context, op, key string, f func(context.Context) error) error {
+	return s.call(ctx, op, key, 10*s.opt.Budget, false, f)
+}
+
+// guardWrite is guardPatient of what adds to what Redis holds, or not at all
+// while that is refused.
 func (s *Store) guardWrite(ctx context.Context, op string, f func(context.Context) error) error {
-	return s.call(ctx, op, 10*s.opt.Budget, true, f)
+	return s.call(ctx, op, "", 10*s.opt.Budget, true, f)
 }
 
-func (s *Store) call(ctx context.Context, op string, budget time.Duration, write bool, f func(context.Context) error) error {
+func (s *Store) call(ctx context.Context, op, key string, budget time.Duration, write bool, f func(context.Context) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	if s.reach.open.Load() || write && !s.writes.allow() {
-		return fmt.Errorf("redisstore: %s: %w", op, ErrUnavailable)
+	reach := s.reachOf(ctx, key)
+	switch {
+	case reach != nil && reach.open.Load():
+		return reach.unavailable(op)
+	case reach == nil && s.reach.open.Load():
+		return s.reach.unavailable(op)
+	case write && !s.writes.allow():
+		return s.writes.unavailable(op)
 	}
-	return s.try(ctx, op, budget, write, f)
+	return s.tryOn(ctx, reach, op, budget, write, f)
 }
 
-// try is call without asking the breakers first.
+// try is a call to the control plane, or to all there is, without asking the
+// breakers first.
 func (s *Store) try(ctx context.Context, op string, budget time.Duration, write bool, f func(context.Context) error) error {
+	return s.tryOn(ctx, &s.reach, op, budget, write, f)
+}
+
+// tryOn is try of what a breaker is for; nil for what is not one server's.
+func (s *Store) tryOn(ctx context.Context, reach *breaker, op string, budget time.Duration, write bool, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	err := f(bounded)
@@ -131,13 +172,19 @@ func (s *Store) try(ctx context.Context, op string, budget time.Duration, write 
 	case errors.Is(err, redis.ErrClosed):
 		return store.ErrClosed
 	case kind == unreached:
-		s.reach.failed(err)
+		if reach != nil {
+			reach.failed(err)
+		}
 		s.remap(ctx)
 	case kind == unwritten:
-		s.reach.succeeded()
+		if reach != nil {
+			reach.succeeded()
+		}
 		s.writes.failed(err)
 	default:
-		s.reach.succeeded()
+		if reach != nil {
+			reach.succeeded()
+		}
 		if write {
 			s.writes.succeeded()
 		}
@@ -202,21 +249,4 @@ func isOurs(err error) bool {
 	return errors.Is(err, store.ErrPurged) || errors.Is(err, store.ErrNewer) || errors.Is(err, store.ErrEdges) || errors.Is(err, store.ErrTooLarge) ||
 		errors.Is(err, store.ErrCodec) || errors.Is(err, errNotReady) || errors.Is(err, errChanged) || errors.Is(err, ErrUnavailable) ||
 		errors.Is(err, store.ErrNoRun) || errors.Is(err, store.ErrRunOver)
-}
-
-// probe asks Redis whether it answers while it did not, so that no request has
-// to find out.
-func (s *Store) probe(ctx context.Context) {
-	tick := time.NewTicker(retryFirst)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if s.reach.open.Load() && s.reach.allow() {
-			_ = s.try(ctx, "ping", s.opt.Budget, false, func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() })
-		}
-	}
 }

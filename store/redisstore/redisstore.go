@@ -80,10 +80,11 @@ type Store struct {
 	book *fences.Book                // what this node has heard
 	inc  atomic.Pointer[incarnation] // what its sequence belongs to; nil until the fences are loaded
 
-	reach  breaker // whether Redis answers
-	writes breaker // whether it takes writes
-	closed atomic.Bool
-	done   chan struct{} // closed by Close
+	reach   breaker // whether Redis answers
+	writes  breaker // whether it takes writes
+	masters masters
+	closed  atomic.Bool
+	done    chan struct{} // closed by Close
 
 	follower follower
 	lease    lease

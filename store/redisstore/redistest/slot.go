@@ -20,8 +20,8 @@ func (c *Cluster) MoveSlot(t testing.TB, key string, during func(what string)) {
 	t.Helper()
 	slot := c.Servers[0].Do("CLUSTER", "KEYSLOT", key).(int64)
 	var from, to *Server
-	for _, m := range c.masters(t) {
-		if m.has(t, slot) {
+	for _, m := range c.Masters(t) {
+		if m.has(slot) {
 			from = m
 		} else {
 			to = m
@@ -59,8 +59,8 @@ func (c *Cluster) MoveSlot(t testing.TB, key string, during func(what string)) {
 	}
 }
 
-// masters are the servers that are masters now.
-func (c *Cluster) masters(t testing.TB) []*Server {
+// Masters are the servers that are masters now.
+func (c *Cluster) Masters(t testing.TB) []*Server {
 	t.Helper()
 	var out []*Server
 	for _, s := range c.Servers {
@@ -71,9 +71,15 @@ func (c *Cluster) masters(t testing.TB) []*Server {
 	return out
 }
 
-// has reports whether a master has a slot.
-func (s *Server) has(t testing.TB, slot int64) bool {
-	t.Helper()
+// Has reports whether a master has the slot of a key.
+func (s *Server) Has(key string) bool {
+	s.t.Helper()
+	slot, _ := s.Do("CLUSTER", "KEYSLOT", key).(int64)
+	return s.has(slot)
+}
+
+func (s *Server) has(slot int64) bool {
+	s.t.Helper()
 	nodes, _ := s.Do("CLUSTER", "NODES").(string)
 	for line := range strings.Lines(nodes) {
 		f := strings.Fields(line)
