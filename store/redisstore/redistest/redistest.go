@@ -5,6 +5,7 @@ package redistest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -31,6 +32,7 @@ type Server struct {
 	t    testing.TB
 	dir  string
 	args []string
+	tls  *tls.Config // for clients; nil without TLS
 
 	mu  sync.Mutex // guards cmd
 	cmd *exec.Cmd
@@ -166,7 +168,7 @@ func (s *Server) Client() *redis.Client {
 	if strings.HasPrefix(s.Addr, "/") {
 		network = "unix"
 	}
-	return redis.NewClient(&redis.Options{Network: network, Addr: s.Addr, MaxRetries: -1, Protocol: 2})
+	return redis.NewClient(&redis.Options{Network: network, Addr: s.Addr, MaxRetries: -1, Protocol: 2, TLSConfig: s.tls})
 }
 
 // Do sends one command and returns its answer.
@@ -238,8 +240,18 @@ func (s *Server) RestartEmpty() {
 	s.Ready()
 }
 
+// Dir is where the server keeps its files.
+func (s *Server) Dir() string { return s.dir }
+
 // RestartSaved kills the server and starts it from what Save wrote.
 func (s *Server) RestartSaved() {
+	s.t.Helper()
+	s.RestartLoading()
+	s.Ready()
+}
+
+// RestartLoading is RestartSaved that does not wait until the server has loaded it.
+func (s *Server) RestartLoading() {
 	s.t.Helper()
 	s.Kill()
 	dump, err := os.ReadFile(filepath.Join(s.dir, "kept"))
@@ -250,7 +262,6 @@ func (s *Server) RestartSaved() {
 		s.t.Fatal(err)
 	}
 	s.launch()
-	s.Ready()
 }
 
 // Restart starts a server that was stopped or killed, from whatever it left.
