@@ -11,7 +11,7 @@ import (
 // purge that this node does not know of.
 func (s *Store) catchUp(ctx context.Context, inc *incarnation) error {
 	var seq store.Seq
-	err := s.guardWrite(ctx, "catch up", func(ctx context.Context) error {
+	err := s.guardPatient(ctx, "catch up", func(ctx context.Context) error {
 		state, err := s.rdb.HMGet(ctx, s.stateKey(), "inc", "seq").Result()
 		if err != nil {
 			return err

@@ -107,7 +107,7 @@ func (s *Store) Claim(ctx context.Context, id string, ttl time.Duration) (store.
 		return nil, nil, fmt.Errorf("redisstore: claim: %w: too many wait", ErrUnavailable)
 	}
 	holder := ""
-	err := s.guard(ctx, "claim", func(ctx context.Context) (err error) {
+	err := s.guardAt(ctx, "claim", c.key, func(ctx context.Context) (err error) {
 		// With GET, because a retry may find what the first attempt has set.
 		holder, err = s.rdb.SetArgs(ctx, c.key, c.token, redis.SetArgs{Mode: "NX", Get: true, TTL: min(ttl, s.opt.claimLease)}).Result()
 		return err
@@ -126,7 +126,7 @@ func (s *Store) Claim(ctx context.Context, id string, ttl time.Duration) (store.
 func (c *claim) Release(ctx context.Context) {
 	c.s.own.drop(c)
 	// If it fails the claim runs out.
-	_ = c.s.guardWrite(ctx, "release", func(ctx context.Context) error {
+	_ = c.s.guardPatient(ctx, "release", func(ctx context.Context) error {
 		return releaseScript.Run(ctx, c.s.rdb, []string{c.key}, c.token, c.s.channel("claims"), c.key).Err()
 	})
 	c.s.claims.wake(c.key)

@@ -111,7 +111,7 @@ func (s *Store) Purge(ctx context.Context, p store.Purge) (store.Event, error) {
 		return store.Event{}, fmt.Errorf("redisstore: purge: %w", err)
 	}
 	if s.reach.open.Load() {
-		return store.Event{}, fmt.Errorf("redisstore: purge: %w", ErrUnavailable)
+		return store.Event{}, s.reach.unavailable("purge")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()

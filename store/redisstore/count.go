@@ -14,7 +14,7 @@ import (
 // orders reads the versions at some places.
 func (s *Store) orders(ctx context.Context, inc *incarnation, at []place) ([][]version, error) {
 	cmds := make([]*redis.StringCmd, len(at))
-	err := s.guardWrite(ctx, "look", func(ctx context.Context) error {
+	err := s.guardPatient(ctx, "look", func(ctx context.Context) error {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
 			for i := range at {
 				cmds[i] = p.HGet(ctx, inc.entries(at[i]), "o")
@@ -62,7 +62,7 @@ func (s *Store) Count(ctx context.Context, n store.Name) (store.Count, error) {
 	sets := inc.sets(n)
 	cards := make([]*redis.IntCmd, len(sets))
 	sums := make([]*redis.FloatCmd, len(sets))
-	err = s.guardWrite(ctx, "count", func(ctx context.Context) error {
+	err = s.guardPatient(ctx, "count", func(ctx context.Context) error {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
 			for i, set := range sets {
 				cards[i] = p.ZCard(ctx, set)

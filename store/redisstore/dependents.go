@@ -129,7 +129,7 @@ func (d *descent) read(ctx context.Context, sets []string, visit func(member str
 		part := todo[:min(batch, len(todo))]
 		todo = todo[len(part):]
 		pages := make([]*redis.ZSliceCmd, len(part))
-		err := d.s.guardWrite(ctx, "edges", func(ctx context.Context) error {
+		err := d.s.guardPatient(ctx, "edges", func(ctx context.Context) error {
 			return d.s.pipe(ctx, func(p redis.Pipeliner) {
 				for i, r := range part {
 					pages[i] = p.ZRangeByScoreWithScores(ctx, r.set, &redis.ZRangeBy{

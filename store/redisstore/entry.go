@@ -147,7 +147,7 @@ func (s *Store) look(ctx context.Context, inc *incarnation, at place, key store.
 // fields reads fields of one hash.
 func (s *Store) fields(ctx context.Context, name string, fields []string) ([]any, error) {
 	var vals []any
-	err := s.guard(ctx, "read", func(ctx context.Context) (err error) {
+	err := s.guardAt(ctx, "read", name, func(ctx context.Context) (err error) {
 		vals, err = s.rdb.HMGet(ctx, name, fields...).Result()
 		return err
 	})
@@ -196,7 +196,7 @@ func (s *Store) lookAll(ctx context.Context, inc *incarnation, at []place) ([][]
 	for i, p := range at {
 		calls[i] = call{script: lookScript, keys: []string{inc.entries(p)}}
 	}
-	err := s.guardWrite(ctx, "look", func(ctx context.Context) error { return s.eval(ctx, calls) })
+	err := s.guardPatient(ctx, "look", func(ctx context.Context) error { return s.eval(ctx, calls) })
 	if err != nil {
 		return nil, err
 	}

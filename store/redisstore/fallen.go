@@ -91,7 +91,7 @@ func (s *Store) rememberFallen(ctx context.Context, inc *incarnation, at map[id]
 	if err := s.registerKeys(ctx, inc, tables, 0); err != nil {
 		return err
 	}
-	return s.guardWrite(ctx, "fallen", func(ctx context.Context) error { return s.eval(ctx, calls) })
+	return s.guardPatient(ctx, "fallen", func(ctx context.Context) error { return s.eval(ctx, calls) })
 }
 
 // recall adds to what was found upstream when it fell, as far as it could
@@ -108,7 +108,7 @@ func (s *Store) recall(ctx context.Context, inc *incarnation, ticket store.Seq, 
 		part := nodes[:min(batch, len(nodes))]
 		fell := make([]*redis.FloatCmd, len(part))
 		tables := make(map[int]table)
-		err := s.guardWrite(ctx, "fallen", func(ctx context.Context) error {
+		err := s.guardPatient(ctx, "fallen", func(ctx context.Context) error {
 			return s.pipe(ctx, func(p redis.Pipeliner) {
 				for i, n := range part {
 					t := fallenTable(n.id)

@@ -103,7 +103,7 @@ func (s *Store) edges(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	counts := make([]*redis.StringCmd, registers)
-	err = s.guardWrite(ctx, "count edges", func(ctx context.Context) error {
+	err = s.guardPatient(ctx, "count edges", func(ctx context.Context) error {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
 			for i := range counts {
 				counts[i] = p.Get(ctx, inc.countKey(i))
@@ -145,7 +145,7 @@ func (s *Store) room(ctx context.Context, inc *incarnation, self id, urls []*nod
 	// Most of it may be there already.
 	there := make([]*redis.IntCmd, len(urls))
 	var own *redis.IntCmd
-	err = s.guardWrite(ctx, "count edges", func(ctx context.Context) error {
+	err = s.guardPatient(ctx, "count edges", func(ctx context.Context) error {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
 			own = p.HLen(ctx, inc.node(self))
 			for i, n := range urls {
@@ -193,7 +193,7 @@ func (s *Store) runData(ctx context.Context) {
 func (s *Store) endEdges(ctx context.Context, inc *incarnation, b int, now int64) error {
 	for ctx.Err() == nil {
 		var due []string
-		err := s.guardWrite(ctx, "register", func(ctx context.Context) (err error) {
+		err := s.guardPatient(ctx, "register", func(ctx context.Context) (err error) {
 			due, err = s.rdb.ZRangeByScore(ctx, s.registerKey(b), &redis.ZRangeBy{
 				Min: "-inf", Max: strconv.FormatInt(now, 10), Count: batch,
 			}).Result()
@@ -229,7 +229,7 @@ func (s *Store) endNodes(ctx context.Context, inc *incarnation, b int, due []str
 			calls[i].args = []any{strconv.FormatBool(of == inc.id), now + time.Hour.Milliseconds()}
 		}
 	}
-	if err := s.guardWrite(ctx, "prune", func(ctx context.Context) error { return s.eval(ctx, calls) }); err != nil {
+	if err := s.guardPatient(ctx, "prune", func(ctx context.Context) error { return s.eval(ctx, calls) }); err != nil {
 		return err
 	}
 	var gone []int
@@ -258,7 +258,7 @@ func (s *Store) endNodes(ctx context.Context, inc *incarnation, b int, due []str
 	if err != nil {
 		return err
 	}
-	if err := s.guardWrite(ctx, "prune", func(ctx context.Context) error { return s.eval(ctx, sets) }); err != nil {
+	if err := s.guardPatient(ctx, "prune", func(ctx context.Context) error { return s.eval(ctx, sets) }); err != nil {
 		return err
 	}
 	var gs []growth
@@ -294,7 +294,7 @@ func (s *Store) ended(inc *incarnation, url string, names []string, gone, all bo
 // stillThere registers again what came back while it was taken off.
 func (s *Store) stillThere(ctx context.Context, b int, due []string, calls []call, gone []int, now int64) error {
 	there := make([]*redis.IntCmd, len(gone))
-	err := s.guardWrite(ctx, "register", func(ctx context.Context) error {
+	err := s.guardPatient(ctx, "register", func(ctx context.Context) error {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
 			for j, i := range gone {
 				there[j] = p.Exists(ctx, calls[i].keys[0])

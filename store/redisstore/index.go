@@ -131,11 +131,11 @@ func (s *Store) forget(ctx context.Context, inc *incarnation, at place, gone []k
 	if len(calls) == 0 {
 		return nil
 	}
-	err := s.guardWrite(ctx, "index", func(ctx context.Context) error { return s.eval(ctx, calls) })
+	err := s.guardPatient(ctx, "index", func(ctx context.Context) error { return s.eval(ctx, calls) })
 	if !bodies {
 		return err
 	}
-	err2 := s.guardWrite(ctx, "body", func(ctx context.Context) error {
+	err2 := s.guardPatient(ctx, "body", func(ctx context.Context) error {
 		return s.pipe(ctx, func(p redis.Pipeliner) {
 			for i := range gone {
 				if k := &gone[i]; k.chunked {
@@ -201,7 +201,7 @@ func (w *walk) next(ctx context.Context) ([]met, error) {
 		from := w.at
 		sets := w.sets[from:min(from+ahead, len(w.sets))]
 		pages := make([]*redis.StringSliceCmd, len(sets))
-		err := w.s.guardWrite(ctx, "walk", func(ctx context.Context) error {
+		err := w.s.guardPatient(ctx, "walk", func(ctx context.Context) error {
 			return w.s.pipe(ctx, func(p redis.Pipeliner) {
 				for i, set := range sets {
 					after := "("

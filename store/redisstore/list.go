@@ -126,7 +126,7 @@ func (l *lister) carried(ctx context.Context) (more bool, err error) {
 func (l *lister) add(ctx context.Context, ms []met) (full bool, err error) {
 	texts := make([]string, len(ms))
 	cmds := make([]*redis.StringCmd, len(ms))
-	err = l.s.guardWrite(ctx, "list", func(ctx context.Context) error {
+	err = l.s.guardPatient(ctx, "list", func(ctx context.Context) error {
 		return l.s.pipe(ctx, func(p redis.Pipeliner) {
 			for i := range ms {
 				m := &ms[i]

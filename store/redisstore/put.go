@@ -103,7 +103,7 @@ func (p *put) chunks() bool { return len(p.e.Body) > maxInline }
 func (p *put) look(ctx context.Context) error {
 	var node *redis.StringCmd
 	var old *redis.StringCmd
-	err := p.s.guardWrite(ctx, "look", func(ctx context.Context) error {
+	err := p.s.guardPatientAt(ctx, "look", p.inc.entries(p.at), func(ctx context.Context) error {
 		return p.s.pipe(ctx, func(pl redis.Pipeliner) {
 			node = pl.HGet(ctx, p.inc.node(p.at.url), "w")
 			old = pl.HGet(ctx, p.inc.entries(p.at), p.v.pick.field("m"))

@@ -253,7 +253,7 @@ func (s *Store) remove(ctx context.Context, inc *incarnation, todo []removal) ([
 			calls[i].args = append(calls[i].args, string(k.gen[:]), alt)
 		}
 	}
-	if err := s.guardWrite(ctx, "remove", func(ctx context.Context) error { return s.eval(ctx, calls) }); err != nil {
+	if err := s.guardPatient(ctx, "remove", func(ctx context.Context) error { return s.eval(ctx, calls) }); err != nil {
 		return nil, err
 	}
 	var out []store.Swept
@@ -281,7 +281,7 @@ func (s *Store) remove(ctx context.Context, inc *incarnation, todo []removal) ([
 	for set, ms := range members {
 		calls = append(calls, call{script: leaveScript, keys: []string{set}, args: ms})
 	}
-	err := s.guardWrite(ctx, "index", func(ctx context.Context) error { return s.eval(ctx, calls) })
+	err := s.guardPatient(ctx, "index", func(ctx context.Context) error { return s.eval(ctx, calls) })
 	for _, b := range bodies {
 		if err == nil {
 			err = s.forget(ctx, inc, b.at, b.going)
@@ -324,5 +324,5 @@ func (s *Store) tidy(ctx context.Context, inc *incarnation, w *walk, page []met)
 	for set, texts := range members {
 		calls = append(calls, call{script: leaveScript, keys: []string{w.sets[set]}, args: texts})
 	}
-	return s.guardWrite(ctx, "index", func(ctx context.Context) error { return s.eval(ctx, calls) })
+	return s.guardPatient(ctx, "index", func(ctx context.Context) error { return s.eval(ctx, calls) })
 }
