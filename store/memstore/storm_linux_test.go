@@ -113,8 +113,8 @@ func hits(b *testing.B, s store.Store, keys []store.Key, d time.Duration) float6
 	n, interrupted := 0, interruptions(b)
 	began := time.Now()
 	for i, at := 0, began; at.Sub(began) < d; i++ {
-		if f, _ := s.Get(b.Context(), keys[i*7919%len(keys)], nil); !f.Hit {
-			b.Fatal("a miss")
+		if f, _ := s.Get(b.Context(), keys[i*7919%len(keys)], nil); !f.Hit || !f.Fell.IsZero() || f.Doubt {
+			b.Fatalf("%s: hit %v, fell %v, doubt %v", f.Entry.Key, f.Hit, f.Fell, f.Doubt)
 		}
 		now := time.Now()
 		took := max(now.Sub(at), 16)
