@@ -48,7 +48,8 @@
 //
 // Of two who settle one job, because the first let its lease run out, one finds
 // its entry in the stream. A failover may lose what was done last: a job is then handed
-// out once more, or its figure was counted on a server that is gone. A server
+// out once more, or never was added; a run whose Seal is lost is not done until it
+// is forgotten. A server
 // that comes back empty has no runs, no streams and no groups; what is settled
 // there does nothing, and the first job added makes them anew.
 //
