@@ -1,6 +1,7 @@
 package purge_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"surrogate/purge"
+	"surrogate/store"
 )
 
 func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
@@ -192,5 +194,44 @@ func TestWhatIsNoEventIsRefusedAndPointedAt(t *testing.T) {
 		if w.Code != 400 || !slices.ContainsFunc(doc.Errors, func(p purge.Problem) bool { return p.Pointer == c.where }) {
 			t.Errorf("%s: %d %s", c.body, w.Code, w.Body)
 		}
+	}
+}
+
+// TestTellsOfPurgesAndChanges: each purge that is in force, and each change once
+// its own is; neither a failure, nor a dry run, nor traffic's.
+func TestTellsOfPurgesAndChanges(t *testing.T) {
+	var told []string
+	p := purge.New(purge.Options{
+		Store: newStore(t),
+		Purged: func(names []store.Name, r *purge.Receipt) {
+			told = append(told, fmt.Sprintf("purged %v as %t", names, r.ID != ""))
+		},
+		Changed: func(_ context.Context, c *purge.Change, r *purge.Receipt) []string {
+			told = append(told, fmt.Sprintf("changed %s:%s", c.Entity, c.ID))
+			return []string{"a remark"}
+		},
+	})
+	ask := func(r purge.Request) {
+		t.Helper()
+		if _, err := p.Purge(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(purge.Request{Tags: []string{"a", "b"}, ID: "x"})
+	ask(purge.Request{Tags: []string{"a", "b"}, ID: "x"})
+	ask(purge.Request{Tags: []string{"a"}, DryRun: true})
+	if err := p.Invalidate(t.Context(), []store.Name{"c"}, false, "POST"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Change(t.Context(), purge.Change{Entity: "product", ID: "1", Tags: []string{"sale"}})
+	if err != nil || !slices.Contains(r.Notes, "a remark") {
+		t.Errorf("%+v %v", r, err)
+	}
+	if _, err := p.Purge(t.Context(), purge.Request{Tags: []string{"bad tag"}}); err == nil {
+		t.Error("a bad tag was purged")
+	}
+	want := []string{"purged [a b] as true", "purged [sale] as true", "changed product:1"}
+	if !slices.Equal(told, want) {
+		t.Errorf("%q", told)
 	}
 }

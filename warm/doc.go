@@ -12,6 +12,31 @@
 // This package knows neither the proxy nor the purger: the program joins them by
 // function values.
 //
+// # What is asked
+//
+// An [Intake] makes runs of what people ask for. A list is read line by line,
+// whatever its length: what is wrong with a line is told with its number, and the
+// rest goes on. URLs are queued as the keys of their site's rules, so what the
+// cache holds once is warmed once.
+//
+// Sitemaps, and pages whose links are followed, are jobs like others, told by
+// Job.Depth: below zero is a sitemap, that many indexes deep; above zero a page
+// whose links are followed so far. [Intake.Following] does them, and queues what
+// they lead to before they are settled. So nothing is held by the node that was
+// asked: any node reads the next sitemap, and another one when it dies. Heat
+// puts them in order: sitemaps before pages, what changed lately before what did
+// not, few links away before many.
+//
+// What changed by itself asks too: [Intake.Changed] fills in the URL templates
+// that are registered for an entity, and [Intake.RunSchedules] asks what the
+// configuration says. The ID of such a run is made of what caused it, so of all
+// nodes that come to it one begins it.
+//
+// Rejected, 2026-11-23: robots.txt's Disallow. It is written for crawlers of
+// others, and often shuts out what a site's own visitors ask for most; paths
+// that are not to be followed are configured. Also <priority> and <changefreq>
+// of sitemaps, which hardly anybody writes truly, and links that scripts make.
+//
 // # Heat
 //
 // Heat tells how often each key was asked for lately, and with which picks. It

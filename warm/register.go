@@ -77,45 +77,67 @@ func (e *entities) Set(_ context.Context, entity string, r *Registration) error 
 	return nil
 }
 
-// Changed queues what is registered for the entity of a change, and returns
-// remarks for whoever reported it: which URLs could not be made, and why. once
-// names the change, so that one that is reported again is warmed once; empty for
-// none.
-func (in *Intake) Changed(ctx context.Context, c *Change, once, by string) (notes []string, err error) {
-	if c.Entity == "" {
-		return nil, nil
-	}
-	all, err := in.registered(ctx, c.Entity)
-	if err != nil {
-		notes = append(notes, "what is registered for warming at run time could not be looked up: "+err.Error())
-	}
+// Changed queues what is registered for the entities of changes that came
+// together, as one run for each site, and returns remarks for whoever reported
+// them: which URLs could not be made, and why. once names the changes, so that
+// what is reported again is warmed once; empty for none.
+func (in *Intake) Changed(ctx context.Context, changes []Change, once, by string) (notes []string, err error) {
+	asks, notes := in.asksOf(ctx, changes)
 	var errs []error
-	for _, r := range all {
-		urls, left := filled(r, c)
-		notes = append(notes, left...)
-		if len(urls) == 0 {
+	for _, a := range asks {
+		a.By = by
+		if once != "" {
+			a.ID = "event-" + once + "-" + a.Site
+		}
+		answer, err := in.Warm(ctx, a)
+		if re, bad := errors.AsType[*RequestError](err); bad {
+			notes = append(notes, "not warmed: "+re.Error())
 			continue
 		}
-		a, err := in.Warm(ctx, Ask{
-			ID: onceOf(once, r.Site), Kind: "event", What: c.Entity + ":" + c.ID, By: by, Site: r.Site, URLs: urls, Heat: 1,
-		})
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		for i := range a.First {
-			notes = append(notes, "not warmed: "+a.First[i].String())
+		for i := range answer.First {
+			notes = append(notes, "not warmed: "+answer.First[i].String())
 		}
 	}
 	return notes, errors.Join(errs...)
 }
 
-// onceOf is the ID of the run that a change causes for a site.
-func onceOf(once, site string) string {
-	if once == "" {
-		return ""
+// maxNotes is how many remarks whoever reported a change is given.
+const maxNotes = 20
+
+// asksOf is what changes come to, for each site.
+func (in *Intake) asksOf(ctx context.Context, changes []Change) (asks []Ask, notes []string) {
+	known := map[string][]Registration{}
+	for i := range changes {
+		c := &changes[i]
+		registered, ok := known[c.Entity]
+		if !ok && c.Entity != "" {
+			var err error
+			if registered, err = in.registered(ctx, c.Entity); err != nil {
+				notes = append(notes, "what is registered for warming at run time could not be looked up: "+err.Error())
+			}
+			known[c.Entity] = registered
+		}
+		for _, r := range registered {
+			urls, left := filled(r, c)
+			notes = append(notes, left[:min(len(left), max(0, maxNotes-len(notes)))]...)
+			if len(urls) == 0 {
+				continue
+			}
+			at := slices.IndexFunc(asks, func(a Ask) bool { return a.Site == r.Site })
+			if at < 0 {
+				at = len(asks)
+				asks = append(asks, Ask{Kind: "event", What: c.Entity + ":" + c.ID, Site: r.Site, Heat: 1})
+			} else if what := c.Entity + ":" + c.ID; !strings.HasSuffix(asks[at].What, what) && len(asks[at].What) < 200 {
+				asks[at].What += " " + what
+			}
+			asks[at].URLs = append(asks[at].URLs, urls...)
+		}
 	}
-	return "event-" + once + "-" + site
+	return asks, notes
 }
 
 // registered returns what is registered for an entity: by the configuration of

@@ -2,6 +2,7 @@ package warm
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -78,7 +79,7 @@ func TestChanged(t *testing.T) {
 	if err := w.in.o.Entities.Set(t.Context(), "product", &Registration{"shop", []string{"/api/{id}", "https://other.example/{id}"}}); err != nil {
 		t.Fatal(err)
 	}
-	c := &Change{Entity: "product", ID: "7", Data: map[string]any{"category": []any{"a", "b"}}}
+	c := []Change{{Entity: "product", ID: "7", Data: map[string]any{"category": []any{"a", "b"}}}}
 	notes, err := w.in.Changed(t.Context(), c, "once", "test")
 	if err != nil {
 		t.Fatal(err)
@@ -96,8 +97,27 @@ func TestChanged(t *testing.T) {
 	if runs, _ := w.queue.Runs(t.Context(), 10); len(runs) != 1 || runs[0].Kind != "event" || runs[0].What != "product:7" {
 		t.Errorf("%+v", runs)
 	}
-	if notes, err := w.in.Changed(t.Context(), &Change{Entity: "unknown", ID: "1"}, "", "test"); err != nil || notes != nil {
+	if notes, err := w.in.Changed(t.Context(), []Change{{Entity: "unknown", ID: "1"}, {}}, "", "test"); err != nil || notes != nil {
 		t.Errorf("%v %v", notes, err)
+	}
+}
+
+// TestChangesTogether: what one purge names is one run for each site.
+func TestChangesTogether(t *testing.T) {
+	w := newTown(t)
+	w.plans[0].Entities = map[string][]string{"product": {"/products/{id}", "/{data.no}"}}
+	w.plans[1].Entities = map[string][]string{"product": {"/about/{id}"}}
+	var all []Change
+	for i := range 3000 {
+		all = append(all, Change{Entity: "product", ID: fmt.Sprint(i)})
+	}
+	notes, err := w.in.Changed(t.Context(), all, "p", "test")
+	if err != nil || len(notes) != maxNotes {
+		t.Errorf("%d notes, %v", len(notes), err)
+	}
+	runs, _ := w.queue.Runs(t.Context(), 10)
+	if len(runs) != 2 || runs[0].Total != 3000 || runs[1].Total != 3000 || len(runs[0].What) > 300 {
+		t.Errorf("%+v", runs)
 	}
 }
 

@@ -148,7 +148,7 @@ func (f fleetEntities) Set(ctx context.Context, entity string, r *warm.Registrat
 func (n *node) changed(ctx context.Context, c *purge.Change, r *purge.Receipt) []string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	notes, err := n.intake.Changed(ctx, &warm.Change{Type: c.Type, Entity: c.Entity, ID: c.ID, Data: c.Data}, r.ID, c.By)
+	notes, err := n.intake.Changed(ctx, []warm.Change{{Type: c.Type, Entity: c.Entity, ID: c.ID, Data: c.Data}}, r.ID, c.By)
 	if err != nil {
 		n.log.Error("could not warm what is registered for a change", "entity", c.Entity, "id", c.ID, "error", err)
 		notes = append(notes, "what is registered for warming could not be queued: "+err.Error())
@@ -163,23 +163,26 @@ const maxPurged = 1000
 // purged notes the tags of a purge, for warmPurged; it must not hold up the
 // purge.
 func (n *node) purged(names []store.Name, r *purge.Receipt) {
+	var changes []warm.Change
 	for _, name := range names {
-		c, ok := warm.ChangeOf(name)
-		if !ok {
-			continue
+		if c, ok := warm.ChangeOf(name); ok {
+			changes = append(changes, c)
 		}
-		select {
-		case n.fellTags <- fellTag{c, r.ID, r.By}:
-		default:
-			n.log.Warn("too many purges at once: what is registered for warming by entity is left out", "entity", c.Entity, "id", c.ID)
-		}
+	}
+	if len(changes) == 0 {
+		return
+	}
+	select {
+	case n.fellTags <- fellTags{changes, r.ID, r.By}:
+	default:
+		n.log.Warn("too many purges at once: what is registered for warming by entity is left out", "purge", r.ID, "tags", len(changes))
 	}
 }
 
-// A fellTag is a purged tag that may name an entity.
-type fellTag struct {
-	change warm.Change
-	id, by string
+// fellTags are the tags of a purge that may name entities.
+type fellTags struct {
+	changes []warm.Change
+	id, by  string
 }
 
 // warmPurged queues what is registered for the entities whose tags were purged,
@@ -188,8 +191,8 @@ func (n *node) warmPurged(ctx context.Context) {
 	for {
 		select {
 		case f := <-n.fellTags:
-			if _, err := n.intake.Changed(ctx, &f.change, f.id+"-"+f.change.Entity+":"+f.change.ID, f.by); err != nil && ctx.Err() == nil {
-				n.log.Error("could not warm what is registered for a purged tag", "entity", f.change.Entity, "id", f.change.ID, "error", err)
+			if _, err := n.intake.Changed(ctx, f.changes, "purge-"+f.id, f.by); err != nil && ctx.Err() == nil {
+				n.log.Error("could not warm what is registered for purged tags", "purge", f.id, "error", err)
 			}
 		case <-ctx.Done():
 			return

@@ -39,7 +39,7 @@ type node struct {
 	intake   *warm.Intake
 	warming  *warmth
 	plans    plansInForce
-	fellTags chan fellTag // purged, and perhaps registered for warming
+	fellTags chan fellTags // purged, and perhaps registered for warming
 
 	settings atomic.Pointer[config.Config] // in force
 	draining atomic.Bool
@@ -65,7 +65,7 @@ func newNode(cfg *config.Config, logs io.Writer) (*node, error) {
 	if n.queue, err = n.newQueue(cfg); err != nil {
 		return nil, err
 	}
-	n.fellTags = make(chan fellTag, maxPurged)
+	n.fellTags = make(chan fellTags, maxPurged)
 	n.intake = n.newIntake()
 	n.warming = newWarming(n)
 	n.purger = purge.New(n.purgeOptions(cfg))
