@@ -9,6 +9,8 @@
 # A PURGE that comes through -p comes from the bridge's address, not from loopback, and needs a
 # token: -e SURROGATE_PURGE_TOKENS=…
 # A file of configuration: -v ./proxy.toml:/proxy.toml:ro -e SURROGATE_CONFIG=/proxy.toml
+# HTTPS: -p 443:443 -e SURROGATE_TLS_LISTEN=:443, and the certificates, or a volume for
+# acme_storage that user 65532 may write to.
 # There is no HEALTHCHECK, which would need a program inside: ask /readyz of the admin API.
 
 FROM golang:1.26-bookworm AS build

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -37,9 +38,9 @@ type acme struct {
 	stop   context.CancelFunc
 	ctx    context.Context // ends with close
 
-	mu    sync.RWMutex    // guards hosts
-	hosts map[string]bool // that it has, or gets, a certificate for
-	first string          // of them, for clients that name none
+	mu    sync.RWMutex                  // guards the two below
+	hosts map[string]context.CancelFunc // that it has, or gets, a certificate for; called, it gives up
+	first string                        // of them, for clients that name none
 }
 
 // checkACME says what is wrong with the files it works with.
@@ -85,7 +86,7 @@ func newACME(cfg *config.TLS, plain, secure net.Addr, log *slog.Logger, counts *
 	if err != nil {
 		return nil, fmt.Errorf("tls.acme_storage: %w", err)
 	}
-	a := &acme{log: log, counts: counts}
+	a := &acme{log: log, counts: counts, hosts: map[string]context.CancelFunc{}}
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.begin(cfg, storage, roots, plain, secure)
 	return a, nil
@@ -129,36 +130,41 @@ func hostAndPort(at net.Addr) (string, int) {
 	return tcp.IP.String(), tcp.Port
 }
 
-// manage gets certificates for hosts that it has none for yet, and forgets those
-// of others. It waits for nothing.
+// manage gets certificates for hosts that it has not managed so far, and gives up
+// and forgets those of others. It waits for nothing.
 func (a *acme) manage(hosts []string) error {
-	next := map[string]bool{}
-	for _, h := range hosts {
-		next[h] = true
-	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.first = ""; len(hosts) > 0 {
+		a.first = hosts[0]
+	}
 	var gone []certmagic.SubjectIssuer
-	for h := range a.hosts {
-		if !next[h] {
+	for h, giveUp := range a.hosts {
+		if !slices.Contains(hosts, h) {
+			giveUp()
+			delete(a.hosts, h)
 			gone = append(gone, certmagic.SubjectIssuer{Subject: h})
 		}
 	}
-	a.hosts, a.first = next, ""
-	if len(hosts) > 0 {
-		a.first = hosts[0]
-	}
-	a.mu.Unlock()
 	a.cache.RemoveManaged(gone)
-	if err := a.magic.ManageAsync(a.ctx, hosts); err != nil {
-		return fmt.Errorf("couldn't begin to get certificates: %w", err)
+	var errs []error
+	for _, h := range hosts {
+		if a.hosts[h] != nil {
+			continue // asked for again, it would be waited for twice while the authority refuses
+		}
+		ctx, giveUp := context.WithCancel(a.ctx)
+		a.hosts[h] = giveUp
+		if err := a.magic.ManageAsync(ctx, []string{h}); err != nil {
+			errs = append(errs, fmt.Errorf("couldn't begin to get a certificate: %w", err))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (a *acme) manages(name string) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return a.hosts[name]
+	return a.hosts[name] != nil
 }
 
 // names are the hosts it manages, in order.

@@ -184,11 +184,21 @@ func TestACME(t *testing.T) {
 			p.signal(t, syscall.SIGHUP)
 			p.log.await(t, `msg="got a certificate" host=blog.example`)
 			answers("blog.example")
+
+			writeFile(t, file, site(`"shop.example"`)) // it is not shown any more
+			p.signal(t, syscall.SIGHUP)
+			p.log.await(t, "(?s)msg=reloaded.*msg=reloaded")
+			if _, err := tls.Dial("tcp", addr, &tls.Config{ServerName: "blog.example", RootCAs: a.pool}); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+				t.Errorf("a host that was taken away: %v", err)
+			}
+			writeFile(t, file, site(`"shop.example", "blog.example"`))
+			p.signal(t, syscall.SIGHUP)
+			answers("blog.example")
 			p.signal(t, syscall.SIGTERM)
 			if code := p.ended(t); code != 0 {
 				t.Errorf("ended with %d", code)
 			}
-			if log := p.log.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "level=WARN") || strings.Contains(log, "maintenance") {
+			if log := p.log.String(); strings.Count(log, "got a certificate") != 2 || strings.Contains(log, "level=ERROR") || strings.Contains(log, "level=WARN") || strings.Contains(log, "maintenance") {
 				t.Errorf("said:\n%s", log)
 			}
 
