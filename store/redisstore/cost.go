@@ -27,4 +27,16 @@
 // Put's first look is at the URL's node and at what the entry takes the place
 // of. Puts are off the clients' path, so what they cost is Redis's work rather
 // than anyone's wait.
+//
+// # What MONITOR shows
+//
+// The commands that redis-cli MONITOR shows when one node does this, besides what
+// it sends anyhow (doc.go). By XREAD it hears of a purge, by lease.lua it says so.
+// TestWhatMonitorShows holds this to be true.
+//
+//	a hit                                        HMGET
+//	a miss                                       HMGET
+//	a purge, until all know that all have heard  purge.lua XREAD lease.lua
+//	a claim                                      SET
+//	its release                                  release.lua
 package redisstore
