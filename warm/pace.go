@@ -178,9 +178,9 @@ func (p *Pace) End(now time.Time, l Limits, e End) {
 		p.well()
 		p.own.add(now, e.Took, alone, time.Minute)
 		switch {
-		case p.own.slow():
+		case p.own.above(1):
 			p.halve(now)
-		case p.own.slower() || p.theirs.slower() && now.Sub(p.theirs.at) < recently:
+		case p.own.above(0.4) || p.theirs.above(0.2) && now.Sub(p.theirs.at) < recently:
 			// As it is, but no more.
 		default:
 			p.grow(l)
@@ -201,7 +201,7 @@ func (p *Pace) Visitor(now time.Time, took time.Duration, failed bool) {
 	}
 	p.well()
 	p.theirs.add(now, took, p.inside == 0, 10*time.Minute)
-	if p.theirs.slow() {
+	if p.theirs.above(0.4) {
 		p.halve(now)
 	}
 }
@@ -319,13 +319,10 @@ func (m *meter) add(now time.Time, took time.Duration, alone bool, within time.D
 	}
 }
 
-// slow allows for a quarter, ten milliseconds, and chance: the mean of eight
-// scatters about a quarter as much as one of them.
-func (m *meter) slow() bool { return m.above(1) }
-
-// slower allows for less: it is no reason to do less, and none to do more.
-func (m *meter) slower() bool { return m.above(0.4) }
-
+// above reports whether it takes longer than usual by more than part of what is
+// allowed for: a quarter, ten milliseconds, and chance, for the mean of eight
+// scatters about a quarter as much as one of them. Of visitors less is allowed,
+// and what is no reason yet to do less is one to do no more.
 func (m *meter) above(part float64) bool {
 	return m.n > known && m.lately > m.usually+part*(m.usually/4+float64(10*time.Millisecond)+m.scatters)
 }

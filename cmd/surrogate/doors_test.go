@@ -38,7 +38,7 @@ var doors = map[string][]string{
 var testDoors = map[string][]string{
 	"surrogate/proxy":         {"proxy", "purge", "store/memstore", "store/redisstore", "store/redisstore/redistest", "store/storetest", "store/tierstore"},
 	"surrogate/purge":         {"purge", "store/memstore", "store/storetest"},
-	"surrogate/warm":          {"warm", "store/storetest"},
+	"surrogate/warm":          {"warm", "proxy", "purge", "store/memstore", "store/storetest"},
 	"surrogate/store":         {"store"},
 	"surrogate/cmd/surrogate": {"store/redisstore/redistest"},
 	"surrogate/judge/fleet":   {"store/redisstore/redistest"},
