@@ -87,6 +87,37 @@ func TestCrawl(t *testing.T) {
 	}
 }
 
+// TestLinksOfStoredPages: what is stored is read as it is, compressed or not; it
+// is asked for anew only where its coding cannot be undone here.
+func TestLinksOfStoredPages(t *testing.T) {
+	const page = `<a href="/next">x</a>`
+	for coding, c := range map[string]struct {
+		body  string
+		asked int
+	}{
+		"":     {page, 0},
+		"gzip": {gzipped(page), 0},
+		"br":   {"compressed", 1},
+	} {
+		w := newTown(t)
+		w.has("https://shop.example/", 200, page, "Content-Type: text/html")
+		h := http.Header{"Content-Type": {"text/html; charset=utf-8"}}
+		if coding != "" {
+			h.Set("Content-Encoding", coding)
+		}
+		e := &store.Entry{Status: 200, Head: store.HeadOf(h), Body: []byte(c.body)}
+		a := w.warm(Ask{Site: "shop", URLs: []string{"/first"}})
+		r := w.in.Following(func(context.Context, store.Job) Result { return Result{Page: e, Status: 200} })(
+			t.Context(), store.Job{Run: a.ID, Site: "shop", URL: "https://shop.example/", Depth: 1})
+		if r.State != store.Warmed || len(w.fetched) != c.asked {
+			t.Errorf("%q: %+v, asked for %q", coding, r, w.fetched)
+		}
+		if got := urls(w.work()); !slices.Contains(got, "https://shop.example/next") {
+			t.Errorf("%q: %q", coding, got)
+		}
+	}
+}
+
 func TestCrawlHasBounds(t *testing.T) {
 	w := newTown(t)
 	w.plans[0].Crawl = CrawlPlan{MaxPages: 10, Assets: true}

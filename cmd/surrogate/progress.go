@@ -41,16 +41,18 @@ func isTerminal(f *os.File) bool {
 // at shows where a run is.
 func (s *progress) at(r *warm.Status) {
 	if s.bar != nil {
-		what := "warming"
+		what, most := "warming", r.Total
 		if r.State == "listing" {
-			what = "listing"
+			// A bar that is full is finished for good, and there is more to come.
+			what, most = "listing", max(r.Total, r.Done+1)
 		}
 		if r.Failed > 0 {
 			what += fmt.Sprintf(", %d failed", r.Failed)
 		}
 		s.bar.Describe(what)
-		// A bar that is full is finished for good, and a run may yet find more.
-		s.bar.ChangeMax(max(r.Total, r.Done+1))
+		if most != s.bar.GetMax() {
+			s.bar.ChangeMax(most)
+		}
 		_ = s.bar.Set(r.Done) // it is only shown
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -181,6 +182,31 @@ func TestCtrlC(t *testing.T) {
 		if !strings.Contains(q.log.String(), "stay queued as run mine") || code != 0 || !strings.Contains(out, "warmed 30 of 30") {
 			t.Errorf("%s\nexit %d: %s%s", q.log, code, out, errs)
 		}
+	}
+}
+
+// TestSecondCtrlC: it waits for nothing, not even for an admin API that hangs.
+func TestSecondCtrlC(t *testing.T) {
+	s := newShelf(t)
+	s.gate = make(chan struct{})
+	defer close(s.gate)
+	p := serving(t, "--config", withSite(t, s.url, ""))
+	q := launch(t, programWith(t, "warm", "--admin", p.admin, "http://shop.example/a"))
+	q.log.await(t, `surrogate: 0 of 1`)
+	p.signal(t, syscall.SIGSTOP)
+	defer p.signal(t, syscall.SIGCONT)
+	began := time.Now()
+	eventually(t, func() error {
+		select {
+		case <-q.done:
+			return nil
+		default:
+			_ = q.cmd.Process.Signal(syscall.SIGINT) // it may just have ended
+			return errors.New("it goes on")
+		}
+	})
+	if code := q.ended(t); code != 130 || time.Since(began) > 5*time.Second {
+		t.Errorf("exit %d after %v", code, time.Since(began))
 	}
 }
 
