@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -20,10 +21,9 @@ type Inline struct {
 	lanes  atomic.Uint32
 	idle   int // what net/http offers to read into when it has nothing left; 0: never known
 
-	draining atomic.Bool
-	mu       sync.Mutex               // guards what follows
-	early    map[*inlineConn]struct{} // those that net/http has not been given anything of
-	closing  map[*inlineConn]struct{} // those that are to be closed once they have answered
+	mu      sync.Mutex               // guards what follows
+	early   map[*inlineConn]struct{} // those that net/http has not been given
+	closing map[*inlineConn]struct{} // those that are to be closed once they have answered
 }
 
 // Inline makes s answer hits inline on the connections of every listener that
@@ -41,7 +41,6 @@ func (p *Proxy) Inline(s *http.Server) *Inline {
 			then(c, state)
 		}
 	}
-	s.RegisterOnShutdown(in.startDrain)
 	return in
 }
 
@@ -51,54 +50,99 @@ func (in *Inline) Listener(l net.Listener) net.Listener {
 	if in.peeker == nil {
 		return l
 	}
-	return &inlineListener{l, in}
+	return &inlineListener{Listener: l, in: in, ready: make(chan accepted), done: make(chan struct{})}
 }
 
+// An inlineListener gives net/http those connections that ask for something
+// that is not answered inline, once they do. Until then they cost next to
+// nothing: no buffers, and a goroutine that hardly needs its stack.
 type inlineListener struct {
 	net.Listener
-	in *Inline
+	in     *Inline
+	first  sync.Once
+	ready  chan accepted
+	ending sync.Once
+	done   chan struct{} // closed with the listener
+	closed atomic.Bool   // when that is
+}
+
+type accepted struct {
+	conn net.Conn
+	err  error
 }
 
 // Accept implements net.Listener.
 func (l *inlineListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	l.first.Do(func() { go l.accept() })
+	select {
+	case a := <-l.ready:
+		return a.conn, a.err
+	case <-l.done:
+		return nil, net.ErrClosed
 	}
-	return l.in.conn(nc), nil
 }
 
-func (in *Inline) conn(nc net.Conn) net.Conn {
-	c := &inlineConn{Conn: nc, in: in, lane: in.lanes.Add(1)}
-	c.raw.open(nc)
-	in.mu.Lock()
-	in.early[c] = struct{}{}
-	in.mu.Unlock()
-	return c
-}
-
-// given takes a connection off the list of those that net/http knows nothing of.
-func (in *Inline) given(c *inlineConn) {
-	in.mu.Lock()
-	delete(in.early, c)
-	in.mu.Unlock()
-}
-
-// startDrain closes the connections that were answered inline only: net/http
-// takes them for new ones, and would wait for their first request.
-func (in *Inline) startDrain() {
-	in.draining.Store(true)
-	in.mu.Lock()
-	var idle []*inlineConn
-	for c := range in.early {
-		if c.used.Load() {
-			idle = append(idle, c)
+func (l *inlineListener) accept() {
+	for {
+		nc, err := l.Listener.Accept()
+		if err == nil {
+			c := &inlineConn{Conn: nc, in: l.in, from: l, lane: l.in.lanes.Add(1)}
+			c.raw.open(nc)
+			l.in.mu.Lock()
+			l.in.early[c] = struct{}{}
+			l.in.mu.Unlock()
+			go l.welcome(c)
+			continue
+		}
+		// net/http says whether to go on after it.
+		if !l.give(accepted{err: err}) || errors.Is(err, net.ErrClosed) {
+			return
 		}
 	}
-	in.mu.Unlock()
-	for _, c := range idle {
+}
+
+// give hands something to net/http; false: it takes nothing any more.
+func (l *inlineListener) give(a accepted) bool {
+	select {
+	case l.ready <- a:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+// welcome answers a connection's hits until it asks for something else.
+func (l *inlineListener) welcome(c *inlineConn) {
+	gone := c.begun() != nil || l.closed.Load() || !l.give(accepted{conn: c})
+	if gone {
 		c.Close()
 	}
+	l.in.mu.Lock()
+	delete(l.in.early, c)
+	l.in.mu.Unlock()
+}
+
+// Close implements net.Listener. Connections that have asked for nothing, or
+// nothing but hits, end with it: net/http, which closes the others when it is
+// shut down, does not know of them.
+func (l *inlineListener) Close() error {
+	err := l.Listener.Close()
+	l.ending.Do(func() {
+		l.closed.Store(true)
+		close(l.done)
+		l.in.mu.Lock()
+		var early []*inlineConn
+		for c := range l.in.early {
+			if c.from == l {
+				early = append(early, c)
+			}
+		}
+		l.in.mu.Unlock()
+		for _, c := range early {
+			c.Close()
+		}
+	})
+	return err
 }
 
 // Drain waits, once the server was shut down, for the answers that are being
@@ -108,7 +152,7 @@ func (in *Inline) Drain(ctx context.Context) error {
 	defer look.Stop()
 	for {
 		in.mu.Lock()
-		n := len(in.closing)
+		n := len(in.closing) + len(in.early)
 		in.mu.Unlock()
 		if n == 0 {
 			return nil

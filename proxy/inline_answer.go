@@ -65,7 +65,7 @@ func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) 
 	var err error
 	o.bytes, err = c.send(sc, body)
 	o.gone = err != nil
-	c.used.Store(true)
+	c.answered = true
 	*now = time.Now()
 	c.last = *now
 	took := now.Sub(o.arrived)

@@ -12,24 +12,26 @@ import (
 	"time"
 )
 
-// An inlineConn is a connection of an http.Server that answers hits by itself
-// when the server comes to read the next request. All but Close is called by one
-// goroutine at a time, as net/http does.
+// An inlineConn is a connection that answers hits by itself: at first all that
+// come, and from when an http.Server has it, those that come when the server
+// reads the next request. All but Close is called by one goroutine at a time, as
+// net/http does.
 type inlineConn struct {
 	net.Conn
 	in   *Inline
+	from *inlineListener
 	raw  rawConn
 	lane uint32 // spreads what is counted
 	peer string // the client's address, once somebody wanted to know
 
 	phase    phase
+	answered bool      // something was answered inline
 	preface  uint8     // how much of HTTP/2's preface was given, where there must be none; see give
 	rest     []byte    // what was read and is for net/http
-	from     *scratch  // what rest is in
+	held     *scratch  // what rest is in
 	deadline time.Time // of the next read, as it was set last
 	last     time.Time // the end of the last inline answer since net/http set the deadline
 
-	used  atomic.Bool // something was answered inline
 	state atomic.Uint32
 }
 
@@ -38,8 +40,7 @@ type inlineConn struct {
 type phase uint8
 
 const (
-	phaseNew   phase = iota // it has been given nothing yet
-	phaseGiven              // it has been given something, and has not said that it is done with it
+	phaseGiven phase = iota // it has been given something, and has not said that it is done with it
 	phaseDone               // it has answered a request, and is about to set the deadline for the next
 	phaseIdle               // it has set that, and will now wait for the next request
 	phaseNever              // it speaks something else on this connection
@@ -75,8 +76,6 @@ func (c *inlineConn) SetReadDeadline(t time.Time) error {
 		c.deadline = t
 	case phaseIdle:
 		c.phase = phaseGiven
-	case phaseNew:
-		c.deadline = t
 	}
 	return c.Conn.SetReadDeadline(t)
 }
@@ -90,23 +89,18 @@ func (c *inlineConn) CloseWrite() error {
 }
 
 // Close implements net.Conn. While an answer is being written, the connection
-// is closed at its end; closing it again cuts that short.
+// is closed at its end, unless Inline.Cut comes before it.
 func (c *inlineConn) Close() error {
 	for {
 		switch s := c.state.Load(); s {
 		case stateAnswering:
-			c.in.mu.Lock()
-			moved := c.state.CompareAndSwap(s, stateClosing)
-			if moved {
-				c.in.closing[c] = struct{}{}
-			}
-			c.in.mu.Unlock()
-			if moved {
+			if c.closeLater() {
 				return nil
 			}
+		case stateClosing:
+			return nil
 		case stateOpen:
 			if c.state.CompareAndSwap(s, stateClosed) {
-				c.in.given(c)
 				return c.Conn.Close()
 			}
 		default:
@@ -115,27 +109,50 @@ func (c *inlineConn) Close() error {
 	}
 }
 
+// closeLater has the connection closed at the end of the answer; false: that has
+// come.
+func (c *inlineConn) closeLater() bool {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if !c.state.CompareAndSwap(stateAnswering, stateClosing) {
+		return false
+	}
+	c.in.closing[c] = struct{}{}
+	return true
+}
+
 // begin says that an answer is going to be written; false: the connection was
 // closed.
 func (c *inlineConn) begin() bool { return c.state.CompareAndSwap(stateOpen, stateAnswering) }
 
 // end says that it was; false: the connection is closed.
 func (c *inlineConn) end() bool {
-	if c.state.CompareAndSwap(stateAnswering, stateOpen) {
-		if !c.in.draining.Load() {
-			return true
-		}
-		c.Close()
-		return false
+	if c.from.closed.Load() {
+		c.closeLater() // nobody else does so, if net/http was not given it
 	}
+	if c.state.CompareAndSwap(stateAnswering, stateOpen) {
+		return true
+	}
+	c.linger()
 	c.state.Store(stateClosed)
 	c.Conn.Close()
 	c.in.mu.Lock()
-	delete(c.in.early, c)
 	delete(c.in.closing, c)
 	c.in.mu.Unlock()
 	return false
 }
+
+// linger lets the client have the end of the answer: closing a socket in which
+// something is left to be read resets the connection, and with it goes what the
+// client has not read yet. net/http waits as long.
+func (c *inlineConn) linger() {
+	if c.CloseWrite() != nil || c.Conn.SetReadDeadline(time.Now().Add(500*time.Millisecond)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, onlyReader{c.Conn})
+}
+
+type onlyReader struct{ io.Reader }
 
 // Read implements net.Conn. Where net/http waits for the next request, and has
 // nothing left of what it was given, hits are answered; it is given all else.
@@ -144,23 +161,41 @@ func (c *inlineConn) end() bool {
 // since it was done with the last request, it reads for the first time since,
 // and offers all of its buffer. offeredWhenIdle checks that this is how it works.
 func (c *inlineConn) Read(p []byte) (int, error) {
-	switch c.phase {
-	case phaseNew:
-		return c.next(p)
-	case phaseIdle:
-		if len(p) == c.in.idle {
-			return c.next(p)
-		}
+	if c.phase == phaseIdle {
 		c.phase = phaseGiven
+		if len(p) == c.in.idle {
+			if err := c.answerAll(); err != nil {
+				return 0, err
+			}
+		}
 	}
 	return c.give(p)
 }
 
-// next answers what it can, and gives net/http the first that it cannot.
-func (c *inlineConn) next(p []byte) (int, error) {
-	was := c.phase
-	sc, b := c.from, c.rest
-	c.from, c.rest = nil, nil
+// begun answers a new connection until there is something for net/http.
+func (c *inlineConn) begun() error {
+	if err := c.postpone(after(c.in.headerTimeout())); err != nil {
+		return err
+	}
+	if err := c.answerAll(); err != nil {
+		return err
+	}
+	switch n := min(len(c.rest), len(http2Preface)); {
+	case string(c.rest[:n]) != http2Preface[:n]:
+	case c.answered:
+		c.preface = 1
+	default:
+		c.phase = phaseNever
+	}
+	return nil
+}
+
+// answerAll answers what comes until something comes that it cannot answer,
+// which is in rest then. When it returns an error it has closed the connection,
+// or nothing more can be read.
+func (c *inlineConn) answerAll() error {
+	sc, b := c.held, c.rest
+	c.held, c.rest = nil, nil
 	for {
 		if len(b) > 0 {
 			now := time.Now()
@@ -169,7 +204,7 @@ func (c *inlineConn) next(p []byte) (int, error) {
 				if err != nil {
 					c.phase = phaseNever
 					sc.free()
-					return 0, err
+					return err
 				}
 				if n == 0 {
 					break
@@ -185,31 +220,16 @@ func (c *inlineConn) next(p []byte) (int, error) {
 		}
 		var err error
 		if sc, b, err = c.wait(); err != nil {
-			c.phase = phaseGiven
-			return 0, err
+			return err
 		}
 	}
-	c.phase = phaseGiven
-	if was == phaseNew {
-		c.in.given(c)
-		switch n := min(len(b), len(http2Preface)); {
-		case string(b[:n]) != http2Preface[:n]:
-		case c.used.Load():
-			c.preface = 1
-		default:
-			c.phase = phaseNever
-		}
-	}
+	c.held, c.rest = sc, b
 	if !c.last.IsZero() {
-		// The deadline that net/http has set is that of an earlier request.
+		// The deadline that is set is that of an earlier request.
 		c.last = time.Time{}
-		if err := c.Conn.SetReadDeadline(after(c.in.headerTimeout())); err != nil {
-			sc.free()
-			return 0, err
-		}
+		return c.Conn.SetReadDeadline(after(c.in.headerTimeout()))
 	}
-	c.from, c.rest = sc, b
-	return c.give(p)
+	return nil
 }
 
 // http2Preface is what net/http tells HTTP/2 by, at the beginning of what it is
@@ -225,8 +245,8 @@ func (c *inlineConn) give(p []byte) (n int, err error) {
 	} else {
 		n = copy(p, c.rest)
 		if c.rest = c.rest[n:]; len(c.rest) == 0 {
-			c.from.free()
-			c.from, c.rest = nil, nil
+			c.held.free()
+			c.held, c.rest = nil, nil
 		}
 	}
 	if c.preface == 0 {

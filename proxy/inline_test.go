@@ -261,7 +261,6 @@ var inlineCases = []struct {
 	{"purge", ask("PURGE", "/page"), visitor, 1},
 	{"lower case", ask("get", "/page"), visitor, 1},
 	{"options", "OPTIONS * HTTP/1.1\r\nHost: shop.example\r\n\r\n", visitor, 1},
-	{"http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + ask("GET", "/page"), visitor, 0},
 	{"long", ask("GET", "/page", "X: "+strings.Repeat("x", 9000)), visitor, 1},
 	{"too long", ask("GET", "/page", "X: "+strings.Repeat("x", 90000)), visitor, 0},
 	{"empty line first", "\r\n" + ask("GET", "/page"), visitor, 0},

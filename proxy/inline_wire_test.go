@@ -3,16 +3,20 @@ package proxy_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"surrogate/store"
@@ -27,8 +31,8 @@ func (s *flakyStore) Peek(key store.Key, ask store.Picker, f *store.Found) bool 
 // in pieces, and then no more. It behaves as a socket does, and needs none: so a
 // history can be played in fake time, and a fuzzer is fast.
 type wire struct {
-	peer string
-	done chan struct{} // closed when the server is done with it
+	peer, port string
+	done       chan struct{} // closed with it
 
 	mu       sync.Mutex // guards what follows
 	cond     *sync.Cond
@@ -44,8 +48,10 @@ type wire struct {
 	timer    *time.Timer
 }
 
+var ports atomic.Uint64
+
 func newWire(peer string, input []byte, piece int) *wire {
-	w := &wire{peer: peer, done: make(chan struct{}), input: input, piece: piece}
+	w := &wire{peer: peer, port: strconv.FormatUint(ports.Add(1), 10), done: make(chan struct{}), input: input, piece: piece}
 	w.cond = sync.NewCond(&w.mu)
 	return w
 }
@@ -67,9 +73,10 @@ func (w *wire) Read(p []byte) (int, error) {
 			n = copy(p, w.input[:n])
 			w.input = w.input[n:]
 			return n, nil
-		case w.open || w.waits:
-		case len(p) > 1 || w.left:
+		case w.open:
+		case len(p) > 1 || w.left && !w.waits:
 			return 0, io.EOF
+		case w.waits:
 		case !w.leaving:
 			// Whoever reads a single byte may want to know whether the client leaves
 			// while its request is worked on, which is going to begin at once then.
@@ -98,6 +105,9 @@ func (w *wire) Write(p []byte) (int, error) {
 func (w *wire) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.closed {
+		close(w.done)
+	}
 	w.closed = true
 	w.stop()
 	w.cond.Broadcast()
@@ -129,7 +139,7 @@ func (w *wire) SetReadDeadline(t time.Time) error {
 func (w *wire) SetDeadline(t time.Time) error    { return w.SetReadDeadline(t) }
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 func (w *wire) LocalAddr() net.Addr              { return wireAddr("127.0.0.1:80") }
-func (w *wire) RemoteAddr() net.Addr             { return wireAddr(w.peer + ":40000") }
+func (w *wire) RemoteAddr() net.Addr             { return wireAddr(w.peer + ":" + w.port) }
 
 // say adds to what the client sends.
 func (w *wire) say(input string) {
@@ -181,6 +191,9 @@ type wired struct {
 	wires  *wires
 	served sync.Map // the wires that are being served, by their peers
 	long   func()   // called for each request that goes the long way
+
+	mu   sync.Mutex // guards idle
+	idle []*wire    // for ServeHTTP
 }
 
 // newWired serves handler like the program does.
@@ -201,13 +214,6 @@ func newWired(h *house, inline bool) *wired {
 		Protocols: &p, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 64 << 10,
 		DisableGeneralOptionsHandler: true, ErrorLog: log.New(io.Discard, "", 0),
 	}
-	s.server.ConnState = func(c net.Conn, state http.ConnState) {
-		if state == http.StateClosed || state == http.StateHijacked {
-			if w, ok := s.served.LoadAndDelete(c.RemoteAddr().String()); ok {
-				close(w.(*wire).done)
-			}
-		}
-	}
 	var l net.Listener = s.wires
 	if inline {
 		l = h.proxy.Inline(s.server).Listener(l)
@@ -216,16 +222,87 @@ func newWired(h *house, inline bool) *wired {
 	return s
 }
 
-// serve lets the server serve a wire, whose peer nobody else has at the time,
-// and returns a channel that is closed at its end.
+// serve lets the server serve a wire, and returns a channel that is closed at
+// its end.
 func (s *wired) serve(w *wire) chan struct{} {
 	s.served.Store(w.RemoteAddr().String(), w)
 	s.wires.conns <- w
 	return w.done
 }
 
-// An exchange is what one request was answered, in a form that two can be
-// compared in.
+// ServeHTTP makes a wired house the way to it: as a handler, it sends the request
+// over a wire, one that is idle if there is any.
+func (s *wired) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	peer, _, _ := net.SplitHostPort(r.RemoteAddr)
+	w := s.take(peer)
+	defer context.AfterFunc(r.Context(), func() { w.Close() })()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Host)
+	r.Header.Write(&b)
+	b.WriteString("\r\n")
+	w.say(b.String())
+	in := bufio.NewReader(clientsEnd{w})
+	for {
+		resp, err := http.ReadResponse(in, r)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		maps.Copy(rw.Header(), resp.Header)
+		rw.WriteHeader(resp.StatusCode)
+		if resp.StatusCode < 200 {
+			clear(rw.Header())
+			continue
+		}
+		if _, err := io.Copy(rw, resp.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if !resp.Close && in.Buffered() == 0 {
+			s.mu.Lock()
+			s.idle = append(s.idle, w)
+			s.mu.Unlock()
+		} else {
+			w.Close()
+		}
+		return
+	}
+}
+
+func (s *wired) take(peer string) *wire {
+	s.mu.Lock()
+	for len(s.idle) > 0 {
+		w := s.idle[len(s.idle)-1]
+		s.idle = s.idle[:len(s.idle)-1]
+		w.mu.Lock()
+		usable := !w.closed && w.peer == peer
+		w.mu.Unlock()
+		if usable {
+			s.mu.Unlock()
+			return w
+		}
+	}
+	s.mu.Unlock()
+	w := newWire(peer, nil, 0)
+	w.open = true
+	s.serve(w)
+	return w
+}
+
+// A clientsEnd reads what the server has written.
+type clientsEnd struct{ w *wire }
+
+func (c clientsEnd) Read(p []byte) (int, error) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	for c.w.output.Len() == 0 {
+		if c.w.closed {
+			return 0, io.EOF
+		}
+		c.w.cond.Wait()
+	}
+	return c.w.output.Read(p)
+}
+
+// What depends on the clock in an answer.
 var (
 	ages  = regexp.MustCompile(`(?m)^Age: \d+$`)
 	ttls  = regexp.MustCompile(`ttl=-?\d+`)

@@ -210,6 +210,7 @@ func (p *page) write(rep *reply, req *http.Request, r *rand.Rand) {
 	tag := fmt.Sprintf(`"%d%s"`, p.version, variant)
 	rep.header.Set("Etag", tag)
 	rep.header.Set("X-Version", fmt.Sprint(p.version))
+	rep.header.Set("Content-Type", "text/plain") // without one it is not answered inline
 	rep.header.Set("Cache-Control", p.control)
 	rep.header.Set("Surrogate-Key", strings.Join(append(slices.Clone(p.tags), fmt.Sprintf("v%d", p.version%3)), " "))
 	if len(p.deps) > 0 {

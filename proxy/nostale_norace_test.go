@@ -3,3 +3,5 @@
 package proxy_test
 
 const nostaleDefault = 2400
+
+const racing = false

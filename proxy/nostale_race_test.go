@@ -4,3 +4,5 @@ package proxy_test
 
 // The race detector makes a history several times as slow.
 const nostaleDefault = 400
+
+const racing = true

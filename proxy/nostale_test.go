@@ -66,6 +66,7 @@ func TestNoStale(t *testing.T) {
 // A history is one random history.
 type history struct {
 	*house
+	wired *wired
 	t     *testing.T
 	seed  uint64
 	start time.Time
@@ -137,6 +138,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 		}
 	}
 	h.origin.answer = h.answerer(rand.New(rand.NewPCG(seed, 1)))
+	h.wired = newWired(h.house, true)
 	return h
 }
 
@@ -177,6 +179,10 @@ func (h *history) play() {
 		wg.Go(func() { h.edit(id, rand.New(rand.NewPCG(h.seed, 200+id))) })
 	}
 	wg.Wait()
+	h.wired.server.Close()
+	for _, w := range h.wired.idle {
+		w.Close()
+	}
 	h.close()
 }
 
@@ -224,7 +230,11 @@ func (h *history) visit(name string, p *page, r *rand.Rand) {
 	}
 	h.noteLocked(p, "%s %s %v &%s      # at least %d", strings.ToLower(method), p.url(), header, name, promised)
 	h.mu.Unlock()
-	v := send(h.t, h.public, method, "http", p.host, p.path, header, "", visitor)
+	way := h.public
+	if r.IntN(2) == 0 {
+		way = h.wired // where hits are answered inline
+	}
+	v := send(h.t, way, method, "http", p.host, p.path, header, "", visitor)
 	if r.IntN(12) == 0 {
 		time.Sleep(time.Duration(r.IntN(5)) * 100 * time.Millisecond)
 		v.leave()

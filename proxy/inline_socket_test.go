@@ -1,0 +1,381 @@
+package proxy_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"surrogate/proxy"
+)
+
+// A socketed house is served over sockets, hits answered inline.
+type socketed struct {
+	server *http.Server
+	inline *proxy.Inline
+	addr   string
+	long   atomic.Int64
+}
+
+func newSocketed(t testing.TB, h *house) *socketed {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &socketed{addr: l.Addr().String()}
+	var p http.Protocols
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	s.server = &http.Server{
+		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.long.Add(1); h.public.ServeHTTP(w, r) }),
+		Protocols: &p, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
+	}
+	s.inline = h.proxy.Inline(s.server)
+	go s.server.Serve(s.inline.Listener(l))
+	t.Cleanup(func() { s.server.Close() })
+	return s
+}
+
+func (s *socketed) dial(t testing.TB) *net.TCPConn {
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*net.TCPConn)
+}
+
+func say(t testing.TB, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hear reads one response and returns its body.
+func hear(t testing.TB, r *bufio.Reader, method string) (*http.Response, string) {
+	t.Helper()
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+// HTTP/2 by prior knowledge is net/http's from the first byte on.
+func TestInlineLeavesHTTP2(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: &p}}
+	defer client.CloseIdleConnections()
+	for range 3 {
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.addr+"/page", nil)
+		req.Host = shopHost
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if status := resp.Header.Values("Cache-Status"); resp.ProtoMajor != 2 || !strings.Contains(status[1], "hit") {
+			t.Errorf("%s answers with %q", resp.Proto, status)
+		}
+	}
+	if n := s.long.Load(); n != 3 {
+		t.Errorf("%d requests reached the handler", n)
+	}
+}
+
+// Answers come in the order of their requests, whoever gives them, and a miss
+// does not take the connection away from the hits that follow.
+func TestInlineTakesTurns(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+	c := s.dial(t)
+	r := bufio.NewReader(c)
+	for range 3 { // one after the other
+		for _, q := range []struct{ method, path, status string }{
+			{"GET", "/page", "hit"}, {"HEAD", "/medium", "hit"}, {"GET", "/none", "fwd=uri-miss"}, {"GET", "/page", "hit"}, {"POST", "/none", "fwd=method"}, {"GET", "/big", "hit"},
+		} {
+			if q.method == "POST" {
+				say(t, c, ask("POST", q.path, "Content-Length: 5")+"12345")
+			} else {
+				say(t, c, ask(q.method, q.path))
+			}
+			resp, _ := hear(t, r, q.method)
+			if got := resp.Header.Values("Cache-Status"); !strings.Contains(got[len(got)-1], q.status) {
+				t.Errorf("%s %s is answered with %q", q.method, q.path, got)
+			}
+		}
+	}
+	// A miss is answered before net/http has stopped watching whether its client
+	// leaves: the next request may be its, too. Then it lets go.
+	if n := s.long.Load(); n < 6 || n > 12 {
+		t.Errorf("%d requests went the long way, 6 had to", n)
+	}
+	for range 20 {
+		say(t, c, ask("GET", "/page"))
+		hear(t, r, "GET")
+	}
+	if n := s.long.Load(); n > 13 {
+		t.Errorf("%d requests went the long way after all", n)
+	}
+	// All at once.
+	say(t, c, ask("GET", "/gone")+ask("GET", "/none?1")+ask("GET", "/big")+ask("GET", "/page"))
+	for _, want := range []int{404, 200, 200, 200} {
+		if resp, _ := hear(t, r, "GET"); resp.StatusCode != want {
+			t.Errorf("status %d, want %d", resp.StatusCode, want)
+		}
+	}
+}
+
+// However a request is cut, it is answered.
+func TestInlineSplitRequests(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+	text := ask("GET", "/page", "Accept: */*") + ask("GET", "/gone")
+	c := s.dial(t)
+	c.SetNoDelay(true)
+	r := bufio.NewReader(c)
+	for cut := 1; cut < len(text); cut++ {
+		say(t, c, text[:cut])
+		if cut%3 == 0 {
+			runtime.Gosched()
+		}
+		say(t, c, text[cut:])
+		for _, want := range []int{200, 404} {
+			if resp, _ := hear(t, r, "GET"); resp.StatusCode != want {
+				t.Fatalf("cut at %d: status %d, want %d", cut, resp.StatusCode, want)
+			}
+		}
+	}
+}
+
+// A client that has said all it will is answered, and then the connection ends.
+func TestInlineHalfClosed(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+	for _, text := range []string{ask("GET", "/page"), ask("GET", "/big") + ask("GET", "/page"), ""} {
+		c := s.dial(t)
+		say(t, c, text)
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		out, err := io.ReadAll(c)
+		if err != nil || bytes.Count(out, []byte("HTTP/1.1 200 OK")) != strings.Count(text, "GET ") {
+			t.Errorf("%q is answered %.100q, %v", text, out, err)
+		}
+	}
+}
+
+// An idle connection ends when its time is up, counted from its last answer,
+// and one that begins a request late has to be quick about it.
+func TestInlineTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newInlineHouse(t)
+		defer h.close()
+		s := newWired(h, true) // 10 s for a head, 75 s idle
+		defer s.server.Close()
+		ended := func(w *wire) bool {
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.closed
+		}
+		expect := func(what string, w *wire, want bool) {
+			t.Helper()
+			if ended(w) != want {
+				t.Errorf("%s: the connection has ended: %v", what, !want)
+			}
+		}
+		wired := func(peer, text string) *wire {
+			w := newWire(peer, []byte(text), 0)
+			w.open = true
+			s.serve(w)
+			return w
+		}
+
+		silent := wired("192.0.2.10", "")
+		slow := wired("192.0.2.11", "GET /page HTT")
+		busy := wired("192.0.2.12", ask("GET", "/page"))
+		mixed := wired("192.0.2.13", ask("GET", "/none"))
+		time.Sleep(9 * time.Second)
+		expect("silent for 9 s", silent, false)
+		expect("slow for 9 s", slow, false)
+		time.Sleep(2 * time.Second)
+		expect("silent for 11 s", silent, true)
+		expect("slow for 11 s", slow, true)
+		for range 5 {
+			time.Sleep(60 * time.Second)
+			busy.say(ask("GET", "/page"))
+			mixed.say(ask("GET", "/page"))
+			expect("busy", busy, false)
+			expect("mixed", mixed, false)
+		}
+		busy.say("GET /page HTTP/1.1\r\n")
+		time.Sleep(9 * time.Second)
+		expect("late with a line", busy, false)
+		time.Sleep(2 * time.Second)
+		expect("late with the rest", busy, true)
+		time.Sleep(63 * time.Second)
+		expect("idle for 74 s", mixed, false)
+		time.Sleep(2 * time.Second)
+		expect("idle for 76 s", mixed, true)
+		if n := bytes.Count(busy.output.Bytes(), []byte("surrogate; hit")); n != 6 {
+			t.Errorf("%d hits", n)
+		}
+	})
+}
+
+// Shutting down ends idle connections at once, and cuts no answer that a client
+// still reads.
+func TestInlineDrain(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+
+	fresh, used := s.dial(t), s.dial(t) // one that net/http knows nothing of, and one it does
+	for c, path := range map[*net.TCPConn]string{fresh: "/page", used: "/none"} {
+		say(t, c, ask("GET", path))
+		hear(t, bufio.NewReader(c), "GET")
+	}
+	// A client that does not read: the answers fill its window, and then wait.
+	slow := s.dial(t)
+	const n = 200
+	go io.WriteString(slow, strings.Repeat(ask("GET", "/big"), n))
+	in := bufio.NewReader(slow)
+	if _, err := in.Peek(100); err != nil {
+		t.Fatal(err)
+	}
+
+	shut := make(chan error)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		err := s.server.Shutdown(ctx)
+		if err == nil {
+			err = s.inline.Drain(ctx)
+		}
+		shut <- err
+	}()
+	for _, c := range []*net.TCPConn{fresh, used} {
+		c.SetReadDeadline(time.Now().Add(4 * time.Second))
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("an idle connection does not end: %v", err)
+		}
+	}
+	select {
+	case err := <-shut:
+		t.Fatalf("it was drained, %v, while an answer was being written", err)
+	default:
+	}
+	whole := 0
+	for {
+		resp, err := http.ReadResponse(in, &http.Request{Method: "GET"})
+		if err != nil {
+			if err != io.ErrUnexpectedEOF && err != io.EOF && !strings.Contains(err.Error(), syscall.ECONNRESET.Error()) {
+				t.Error(err)
+			}
+			break
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || len(body) != 200<<10 {
+			t.Fatalf("answer %d is cut after %d: %v", whole, len(body), err)
+		}
+		whole++
+	}
+	if whole == 0 || whole == n {
+		t.Errorf("%d answers came, of %d", whole, n)
+	}
+	if err := <-shut; err != nil {
+		t.Errorf("draining: %v", err)
+	}
+}
+
+// Whoever does not read holds up nobody but himself, and when time is up he is
+// cut off.
+func TestInlineCut(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+	slow := s.dial(t)
+	go io.WriteString(slow, strings.Repeat(ask("GET", "/big"), 200))
+	in := bufio.NewReader(slow)
+	if _, err := in.Peek(100); err != nil {
+		t.Fatal(err)
+	}
+	other := s.dial(t)
+	say(t, other, ask("GET", "/page"))
+	hear(t, bufio.NewReader(other), "GET")
+
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	err := s.server.Shutdown(ctx)
+	if err == nil {
+		err = s.inline.Drain(ctx)
+	}
+	if err == nil {
+		t.Error("nothing was left to cut")
+	}
+	s.server.Close()
+	s.inline.Cut()
+	if err := s.inline.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// What 10,000 connections cost that wait for their next request, a goroutine of
+// net/http's with its buffers each included.
+func TestInlineIdleMemory(t *testing.T) {
+	if testing.Short() || racing {
+		t.Skip("opens 10,000 connections, and counts bytes")
+	}
+	var lim syscall.Rlimit
+	n := 10_000
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err == nil {
+		n = min(n, (int(lim.Cur)-200)/2)
+	}
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+	held := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse + m.StackInuse
+	}
+	before := held()
+	conns := make([]*net.TCPConn, n)
+	b := make([]byte, 4<<10)
+	for i := range conns {
+		conns[i] = s.dial(t)
+		say(t, conns[i], ask("GET", "/page"))
+		if k, err := conns[i].Read(b); err != nil || !bytes.HasPrefix(b[:k], []byte("HTTP/1.1 200")) {
+			t.Fatal(err)
+		}
+	}
+	each := float64(held()-before) / float64(n)
+	t.Logf("%d idle connections hold %.1f KB each, their clients' end included", n, each/1000)
+	if each > 10_000 {
+		t.Errorf("an idle connection holds %.0f bytes", each)
+	}
+}
