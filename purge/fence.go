@@ -147,7 +147,11 @@ func (p *Purger) fence(ctx context.Context, j job, rec *record) (Receipt, error)
 
 func (p *Purger) refused(j job, err error) (Receipt, error) {
 	p.counts.failed(err)
-	p.log.Error("purge failed, nothing was purged", "id", j.id, "via", j.via, "by", j.by, "asked", capped(j.asked), "error", err)
+	msg := "purge failed, nothing was purged"
+	if errors.Is(err, store.ErrUnsure) {
+		msg = "purge failed, and may be in force"
+	}
+	p.log.Error(msg, "id", j.id, "via", j.via, "by", j.by, "asked", capped(j.asked), "error", err)
 	return Receipt{}, err
 }
 

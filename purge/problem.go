@@ -12,7 +12,8 @@ import (
 )
 
 // Errors that callers branch on. An error of a purge that is none of these and
-// no *RequestError comes from the store, and nothing was purged.
+// no *RequestError comes from the store, and nothing was purged, but for
+// store.ErrUnsure, which says so.
 var (
 	// ErrTooMany refuses a purge whose cascade is over the bound. Nothing was
 	// purged, except by traffic; see Purger.Invalidate.
@@ -142,6 +143,8 @@ func failure(err error) (status int, detail string) {
 		return http.StatusConflict, "Nothing was purged: " + err.Error()
 	case errors.Is(err, ErrPartial):
 		return http.StatusServiceUnavailable, "Repeat this purge: " + err.Error()
+	case errors.Is(err, store.ErrUnsure):
+		return http.StatusServiceUnavailable, "It may have been purged, or not, for the store's answer was lost. Repeat this purge: " + err.Error()
 	}
 	return http.StatusServiceUnavailable, "Nothing was purged: " + err.Error()
 }

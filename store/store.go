@@ -27,6 +27,9 @@ var (
 	// ErrTooManyPrefixes refuses a Purge that names more prefixes than the store
 	// can have fences on. Nothing was purged.
 	ErrTooManyPrefixes = errors.New("too many prefixes in one purge")
+	// ErrUnsure says of a Purge that nobody can tell whether it is in force: the
+	// store was asked to, and its answer was lost. Purging again is safe.
+	ErrUnsure = errors.New("it may have been purged")
 	// ErrBadTag is a tag that is empty, longer than MaxTag or has white space
 	// or control characters.
 	ErrBadTag = errors.New("not a tag")
@@ -73,7 +76,8 @@ type Store interface {
 	// Purge raises a fence on each of p.Names, and on CatchAllName, at one new sequence number. When
 	// it returns, no Get that begins afterwards shows what fell, or shows it as
 	// stale after a soft purge, whether its Put came before or comes later. Its cost depends on len(p.Names) only. It either
-	// raises all fences or, returning an error such as ErrTooManyPrefixes, none.
+	// raises all fences or, returning an error such as ErrTooManyPrefixes, none;
+	// after ErrUnsure it did one or the other.
 	Purge(ctx context.Context, p Purge) (Event, error)
 
 	// Dependents returns the URL names of the entries that carry one of names,

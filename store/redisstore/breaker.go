@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -242,6 +243,22 @@ func troubleOf(err error) trouble {
 		}
 	}
 	return noTrouble
+}
+
+// mayHaveRun reports whether a command that failed may have been carried out all
+// the same: it was sent, and no answer came.
+func mayHaveRun(err error) bool {
+	if troubleOf(err) != unreached {
+		return false
+	}
+	var reply redis.Error
+	var op *net.OpError
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &reply), errors.As(err, &untrusted), errors.As(err, &op) && op.Op == "dial":
+		return false
+	}
+	return !errors.Is(err, redis.ErrPoolTimeout) && !errors.Is(err, redis.ErrPoolExhausted)
 }
 
 // isOurs reports whether an error is one that this program made of an answer.

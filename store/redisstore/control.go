@@ -101,8 +101,7 @@ type logged struct {
 }
 
 // Purge implements store.Store. It fails closed: an error means that the purge
-// is not confirmed. If Redis took it and the answer was lost, the fences stand
-// nevertheless; purging again does no harm.
+// is not confirmed, and store.ErrUnsure that the fences may stand nevertheless.
 func (s *Store) Purge(ctx context.Context, p store.Purge) (store.Event, error) {
 	if err := s.usable(ctx); err != nil {
 		return store.Event{}, err
@@ -171,6 +170,9 @@ func (s *Store) commit(ctx context.Context, inc *incarnation, p store.Purge) (st
 	}
 	args[2] = payload
 	out, err := s.run(ctx, "purge", purgeScript, keys, args...)
+	if mayHaveRun(err) {
+		return store.Event{}, fmt.Errorf("%w: %w", store.ErrUnsure, err)
+	}
 	if err != nil {
 		return store.Event{}, err
 	}

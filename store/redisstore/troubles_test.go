@@ -179,3 +179,35 @@ func (l *tried) works() bool {
 	_, all, err := l.s.Await(ctx, ev.Seq)
 	return err == nil && all
 }
+
+// A purge that was sent and not answered may be in force, and says so; one that
+// was not sent, or refused, is not.
+func TestAPurgeWhoseAnswerIsLostSaysSo(t *testing.T) {
+	r := redistest.Start(t)
+	s := start(t, Options{Redis: Redis{URL: r.URL}, MaxDeaf: deaf})
+	s.awaited(t, "x")
+	purge := func() error {
+		_, err := s.Purge(t.Context(), store.Purge{Names: []store.Name{"y"}})
+		return err
+	}
+	before := s.heard()
+	r.Pause()
+	if err := purge(); !errors.Is(err, store.ErrUnsure) {
+		t.Errorf("without an answer: %v", err)
+	}
+	waitFor(t, "the breaker is open", s.reach.open.Load)
+	if err := purge(); err == nil || errors.Is(err, store.ErrUnsure) {
+		t.Errorf("without being sent: %v", err)
+	}
+	r.Continue()
+	waitFor(t, "the node hears", s.Hears)
+	waitFor(t, "what was purged is heard", func() bool { return s.heard() > before })
+	r.Do("REPLICAOF", "127.0.0.1", "1")
+	if err := purge(); err == nil || errors.Is(err, store.ErrUnsure) {
+		t.Errorf("refused: %v", err)
+	}
+	r.Kill()
+	if err := purge(); err == nil {
+		t.Error("a dead server purged")
+	}
+}
