@@ -40,6 +40,7 @@ type bench struct {
 	redis      *redisResult
 	remembered []memoryResult
 	purged     []purgeResult
+	fleet      *fleetResult
 	stormed    *stormResult
 	herded     []herdResult
 }

@@ -70,7 +70,7 @@ func TestRun(t *testing.T) {
 	t.Log("\n" + out.String())
 	want := []string{"| hit, 1 KiB |", "| miss, 1 KiB, stored |", " 2,000, beyond those, surrogate |", "on 1,000 objects, request to answer, surrogate |", "hits a second, quiet"}
 	if has("redis-server") {
-		want = append(want, "| hit from Redis, 1 KiB |", "a bare GET's", "50 clients at once on a cold key")
+		want = append(want, "| hit from Redis, 1 KiB |", "a bare GET's", "50 clients at once on a cold key", "in force on three nodes")
 	}
 	for _, w := range want {
 		if !strings.Contains(out.String(), w) {
@@ -167,6 +167,13 @@ func TestPlausible(t *testing.T) {
 		if l.err() == nil {
 			t.Errorf("%+v is no error", l)
 		}
+	}
+}
+
+func TestParseBench(t *testing.T) {
+	got := parseBench("goos: linux\nBenchmarkHit/1KiB,clients=16-2 \t 20\t 5.5 ns/hit\t 0.81 of-GET\nBenchmarkX/a-b \t 1\t 7 ms\nPASS\nok  \tsurrogate/store\t1.2s\n")
+	if len(got) != 2 || got["1KiB,clients=16"]["of-GET"] != 0.81 || got["1KiB,clients=16"]["ns/hit"] != 5.5 || got["a-b"]["ms"] != 7 {
+		t.Errorf("parsed %v", got)
 	}
 }
 

@@ -37,6 +37,10 @@ func (b *bench) otherTable() table {
 		}
 		add(fmt.Sprintf("purge of a tag on %s objects, request to answer, %s", thousands(float64(p.objects)), p.name), "%s", s)
 	}
+	if f := b.fleet; f != nil {
+		add(fmt.Sprintf("soft purge of a tag on %s objects until it is in force on three nodes with one Redis: p50 / p99 of %d", thousands(float64(b.o.fleet)), b.o.fleetPurges),
+			"%.2f / %.2f ms; a hard one %.2f ms", f.p50, f.p99, f.hard)
+	}
 	if s := b.stormed; s != nil {
 		add(fmt.Sprintf("%s hits a second, quiet: p50 / p99 / p99.9", thousands(stormHits)), "%s", medianSpread(s.quiet))
 		add(fmt.Sprintf("the same while %d purges a second fall, each over %s objects", stormRate, thousands(float64(s.objects))), "%s", medianSpread(s.loud))

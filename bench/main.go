@@ -23,6 +23,8 @@ type options struct {
 	only        []string      // stages; empty for all
 	memory      int           // objects in the memory stage
 	purges      []purgeSize   // what the purge stage purges
+	fleet       int           // objects under the tag that is purged on three nodes
+	fleetPurges int           // how often
 	storm       time.Duration // of purges in a round, and of quiet before
 	stormed     int           // objects under each tag of the storm
 	clients     int           // at once on one cold key
@@ -43,6 +45,7 @@ var stages = []struct {
 	{"redis", "hits that only Redis has", (*bench).redisHits},
 	{"memory", "memory per object", (*bench).memoryPerObject},
 	{"purge", "time of a purge by the objects under the tag", (*bench).purgeTimes},
+	{"fleet", "time of a purge until it is in force on three nodes", (*bench).fleetPurges},
 	{"storm", "hits while 100 purges a second fall", (*bench).purgeStorm},
 	{"herd", "many clients at once on one key over three nodes", (*bench).herd},
 }
@@ -99,7 +102,8 @@ func defaults() options {
 	return options{
 		rounds: 5, seconds: 2, connections: 32, memory: 400_000,
 		purges: []purgeSize{{1_000, 5}, {100_000, 2}, {1_000_000, 1}},
-		storm:  3 * time.Second, stormed: 100_000,
+		fleet:  100_000, fleetPurges: 300,
+		storm: 3 * time.Second, stormed: 100_000,
 		clients: 1000, rows: rows, redisRows: redisRows, settle: 3 * time.Second, install: true,
 	}
 }
@@ -109,6 +113,7 @@ func quickly() options {
 	o := defaults()
 	o.rounds, o.seconds, o.memory, o.clients = 1, 1, 2000, 50
 	o.purges = []purgeSize{{10, 2}, {1000, 1}}
+	o.fleet, o.fleetPurges = 1000, 5
 	o.storm, o.stormed = 300*time.Millisecond, 500
 	o.rows = []row{rows[hitRow], rows[missRow]}
 	o.redisRows = redisRows[:1]

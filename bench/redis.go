@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -126,21 +122,15 @@ func readsOf(redis string) (int64, error) {
 
 // besideGET runs the store's own benchmark of that.
 func (b *bench) besideGET(ctx context.Context, res *redisResult) error {
-	times := strconv.Itoa(1 + 20*(b.o.rounds*b.o.seconds-1))
-	b.say("go test ./store/redisstore -run '^$' -bench '^BenchmarkHit$' -benchtime %sx", times)
-	cmd := exec.CommandContext(ctx, "go", "test", "./store/redisstore", "-run", "^$", "-bench", "^BenchmarkHit$", "-benchtime", times+"x")
-	cmd.Dir = filepath.Clean(b.root)
-	out, err := cmd.CombinedOutput()
+	found, err := b.goBench(ctx, "./store/redisstore", "^BenchmarkHit$", strconv.Itoa(1+20*(b.o.rounds*b.o.seconds-1))+"x")
 	if err != nil {
-		return fmt.Errorf("the benchmark of a hit: %w\n%s", err, out)
+		return err
 	}
-	for _, m := range regexp.MustCompile(`BenchmarkHit/(\S+?)(?:-\d+)?\s.*?([\d.]+) of-GET`).FindAllStringSubmatch(string(out), -1) {
-		if res.ofGET[m[1]], err = strconv.ParseFloat(m[2], 64); err != nil {
-			return err
+	for name, v := range found {
+		if v["of-GET"] == 0 {
+			return fmt.Errorf("the store's benchmark says nothing of a GET: %v", found)
 		}
-	}
-	if len(res.ofGET) == 0 {
-		return errors.New("the benchmark of a hit said nothing of a GET:\n" + string(out))
+		res.ofGET[name] = v["of-GET"]
 	}
 	return nil
 }

@@ -255,7 +255,7 @@ func appendMeant(path string) ([]byte, answer) {
 
 // measure is one turn of one server at one row.
 func (b *bench) measure(ctx context.Context, r row, x *server, origin, path string, wire int) (sample, error) {
-	asked0, err := asked(origin)
+	asked0, err := atRest(ctx, origin)
 	if err != nil {
 		return sample{}, err
 	}
@@ -287,6 +287,26 @@ func (b *bench) measure(ctx context.Context, r row, x *server, origin, path stri
 		p50:  float64(l.P50), p99: float64(l.P99), p999: float64(l.P999),
 		busy: (cpu1 - cpu0).Seconds() / took.Seconds(),
 	}, nil
+}
+
+// atRest waits until the origin is asked for nothing any more, as it may be for what
+// an earlier turn left under way, and returns how often it was asked. It waits for
+// seconds at most: then the turn will tell that somebody else asks.
+func atRest(ctx context.Context, origin string) (int64, error) {
+	last, err := asked(origin)
+	give := time.Now().Add(5 * time.Second)
+	for same := 0; same < 5 && err == nil && time.Now().Before(give); {
+		if err = sleep(ctx, 5*time.Millisecond); err != nil {
+			break
+		}
+		var now int64
+		if now, err = asked(origin); now == last {
+			same++
+		} else {
+			last, same = now, 0
+		}
+	}
+	return last, err
 }
 
 // plausible tells whether a load can have been what its row says, give or take the

@@ -55,6 +55,9 @@ func (b *bench) verdicts() (vs []verdict) {
 			vs = append(vs, verdict{what: fmt.Sprintf("purge of a tag on %s objects", thousands(float64(p.objects))), figure: median(p.took), most: 1.5, unit: " ms"})
 		}
 	}
+	if b.fleet != nil {
+		vs = append(vs, verdict{what: "the same until it is in force on three nodes, p99", figure: b.fleet.p99, most: 5, unit: " ms"})
+	}
 	if s := b.stormed; s != nil && medianSpread(s.quiet).p999 > 0 {
 		vs = append(vs, verdict{what: "p99.9 of hits while purges storm", figure: medianSpread(s.loud).p999 / medianSpread(s.quiet).p999, most: 2, unit: " × quiet"})
 	}
