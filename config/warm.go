@@ -26,7 +26,7 @@ type SiteWarm struct {
 	// Most fetches begun in a second; 0 for no limit.
 	Rate float64 `toml:"rate" default:"0"`
 	// Warming waits while so many fetches are under way at the origin, those for
-	// visitors included.
+	// visitors included; and at fill.max_conns, whose connections are the visitors'.
 	Busy int `toml:"busy" default:"64" min:"1"`
 	// Time for one fetch.
 	Timeout Duration `toml:"timeout" default:"1m" min:"1ms"`

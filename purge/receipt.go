@@ -271,15 +271,18 @@ func (j *journal) page(before store.Seq, limit int, via Source) []Receipt {
 }
 
 // swept adds what one sweep counted to its receipt, and reports whether it was
-// the purge's last.
+// the purge's last. What was exact before stays: a sweep does not count what was
+// fetched anew before it came by, for a visitor or by warming.
 func (j *journal) swept(rec *record, entries int, bytes int64) (over bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	rec.entries += entries
 	rec.bytes += bytes
 	if rec.left--; rec.left == 0 {
+		if !rec.receipt.Exact {
+			rec.receipt.Entries, rec.receipt.Bytes = rec.entries, rec.bytes
+		}
 		rec.receipt.State, rec.receipt.Exact = Swept, true
-		rec.receipt.Entries, rec.receipt.Bytes = rec.entries, rec.bytes
 	}
 	return rec.left == 0
 }

@@ -40,5 +40,22 @@
 // # Heat
 //
 // Heat tells how often each key was asked for lately, and with which picks. It
-// is each node's own: what this node's visitors ask for.
+// is each node's own: what this node's visitors ask for. So in a fleet each node
+// queues what was hot among what a purge took from its own memory, in a run of its
+// own; the node that purged takes what its sweep yields, which is more. What two of
+// them queue is fetched once: one fetch for the fleet at a time, and whoever comes
+// later finds it fresh. After soft purges only the node that purged does so: they
+// take nothing away, and stale pages are shown while they are refreshed.
+//
+// # What an origin is asked
+//
+// A site's limits are for all nodes together, which divide them by their number
+// and order among those that hold a lease. While nodes come and go, for the few
+// seconds until all know of it, the sum may be off by one node's part; a node that
+// has lost touch has none.
+//
+// Visitors' own fetches count against Limits.Busy and are watched: when they take
+// longer than they do without warming, warming is halved, and it does not grow
+// again while they do. What passes through unstored is not counted: long polls
+// would look like a busy origin.
 package warm

@@ -200,12 +200,18 @@ func (n *node) warmPurged(ctx context.Context) {
 	}
 }
 
-// sitesWarm is the limits of each site's warming.
+// sitesWarm is the limits of each site's warming. Its connections are its own, so
+// that no visitor waits for one; but together they are to be no more than those
+// that the origins may have.
 func sitesWarm(cfg *config.Config) map[string]warm.Limits {
 	out := make(map[string]warm.Limits, len(cfg.Sites))
 	for i := range cfg.Sites {
 		w := &cfg.Sites[i].Warm
-		out[cfg.Sites[i].Name] = warm.Limits{Concurrency: w.Concurrency, Rate: w.Rate, Busy: w.Busy, Timeout: time.Duration(w.Timeout)}
+		l := warm.Limits{Concurrency: w.Concurrency, Rate: w.Rate, Busy: w.Busy, Timeout: time.Duration(w.Timeout)}
+		if most := cfg.Sites[i].Fill.MaxConns * len(cfg.Sites[i].Origins); most > 0 {
+			l.Concurrency, l.Busy = min(l.Concurrency, most), min(l.Busy, most)
+		}
+		out[cfg.Sites[i].Name] = l
 	}
 	return out
 }
