@@ -305,6 +305,12 @@ func TestStatisticsAreShared(t *testing.T) {
 			if total := r.Fleet.Total; len(r.Fleet.Nodes) != 3 || total.Fetches != 1 || total.Hits+total.Misses != 6 {
 				return false
 			}
+			for name, node := range r.Fleet.Nodes {
+				if !node.Hears {
+					t.Logf("%s is deaf", name)
+					return false
+				}
+			}
 		}
 		return true
 	})

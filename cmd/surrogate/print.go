@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -13,13 +15,8 @@ func (r *report) print(w io.Writer) {
 	const format = "%-20s %8s %10s %10s %10s %10s %11s %10s %12s %10s\n" // the dashboard has the same columns
 	fmt.Fprintf(w, format, "site", "hit rate", "hits", "stale", "misses", "collapsed", "revalidated", "passed", "fetch errors", "sent")
 	row := func(name string, s *siteReport) {
-		answered := s.Hits + s.Stale + s.Misses + s.Revalidated
-		rate := "-"
-		if answered > 0 {
-			rate = fmt.Sprintf("%.1f %%", 100*float64(s.Hits+s.Stale)/float64(answered))
-		}
 		n := func(v uint64) string { return strconv.FormatUint(v, 10) }
-		fmt.Fprintf(w, format, name, rate, n(s.Hits), n(s.Stale), n(s.Misses), n(s.Collapsed), n(s.Revalidated), n(s.Passed), n(s.FetchErrors), size(s.SentBytes))
+		fmt.Fprintf(w, format, name, s.rate(), n(s.Hits), n(s.Stale), n(s.Misses), n(s.Collapsed), n(s.Revalidated), n(s.Passed), n(s.FetchErrors), size(s.SentBytes))
 	}
 	for i := range r.Sites {
 		row(r.Sites[i].Site, &r.Sites[i])
@@ -27,11 +24,28 @@ func (r *report) print(w io.Writer) {
 	if len(r.Sites) > 1 {
 		row("total", &r.Total)
 	}
+	if r.Fleet != nil {
+		r.Fleet.print(w, row)
+	}
 	i, s := &r.Invalidations, &r.Store
 	fmt.Fprintf(w, "\ninvalidations  %d, %d of them soft; %d entries fell, %s\n", i.Purges, i.Soft, i.Entries, size(i.Bytes))
 	fmt.Fprintf(w, "store          %d entries, %s of %s; %d names, %d fences, %d edges\n", s.Entries, size(s.Bytes), size(s.Capacity), s.Names, s.Fences, s.Edges)
 	fmt.Fprintf(w, "               %d evicted, %d expired, %d swept, %d fetched too early to be kept\n", s.Evictions, s.Expired, s.Swept, s.Refused)
 	r.printWarming(w)
+}
+
+// print prints the fleet's total, and what its nodes have come to.
+func (f *fleetReport) print(w io.Writer, row func(name string, s *siteReport)) {
+	row("fleet", &f.Total)
+	fmt.Fprintf(w, "\n%-20s %8s %10s %10s %10s\n", "node", "hit rate", "purges", "heard", "") // the dashboard has the same columns
+	for _, name := range slices.Sorted(maps.Keys(f.Nodes)) {
+		n := f.Nodes[name]
+		state := ""
+		if !n.Hears {
+			state = "deaf"
+		}
+		fmt.Fprintf(w, "%-20s %8s %10d %10d %10s\n", name, n.Total.rate(), n.Purges, n.Heard, state)
+	}
 }
 
 // printWarming prints what was fetched before anyone asked.
@@ -48,6 +62,15 @@ func (r *report) printWarming(w io.Writer) {
 			fmt.Fprintf(w, "               %s: %s, %d of %g under way\n", s.Site, s.State, s.UnderWay, s.Window)
 		}
 	}
+}
+
+// rate is which part of what could be was answered from the cache.
+func (r *siteReport) rate() string {
+	answered := r.Hits + r.Stale + r.Misses + r.Revalidated
+	if answered == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(r.Hits+r.Stale)/float64(answered))
 }
 
 // size is a number of bytes as people read it.

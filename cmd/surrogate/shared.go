@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"surrogate/store"
 )
 
 const (
@@ -17,6 +19,9 @@ type nodeReport struct {
 	At     time.Time  `json:"at"`
 	Total  siteReport `json:"total"`
 	Purges uint64     `json:"purges"`
+	// What whoever keeps the leases knows of it; not told by itself.
+	Heard store.Seq `json:"heard"` // the last purge it has heard
+	Hears bool      `json:"hears"` // whether its lease is in force; a node without is deaf
 }
 
 // A fleetReport is what the nodes of a fleet come to together.
@@ -73,8 +78,20 @@ func (n *node) fleetReport(ctx context.Context) *fleetReport {
 		out.Nodes[name] = r
 	}
 	out.Nodes[out.Node] = n.ownReport()
-	for _, r := range out.Nodes {
+	// What nobody knows a lease of is deaf.
+	leases, err := n.fleet.Nodes(ctx)
+	if err != nil {
+		return nil
+	}
+	for name, r := range out.Nodes {
 		out.Total.add(&r.Total)
+		r.Hears = false
+		for _, l := range leases {
+			if l.Name == name {
+				r.Heard, r.Hears = l.Heard, l.Leased
+			}
+		}
+		out.Nodes[name] = r
 	}
 	_ = n.redis.Unshare(ctx, gone...) // the next who asks does it
 	return out

@@ -81,6 +81,9 @@ async function show() {
       tile("of " + size(s.store.capacity), size(s.store.bytes)));
     $("sites").replaceChildren(...s.sites.map(x => row([x.site, rate(x), number(x.hits), number(x.stale), number(x.misses),
       number(x.collapsed), number(x.revalidated), number(x.passed), number(x.fetch_errors), size(x.sent_bytes)], "sites")));
+    $("fleet").hidden = !s.fleet;
+    if (s.fleet) $("nodes").replaceChildren(...Object.entries(s.fleet.nodes).sort().map(([name, x]) => row([name, rate(x.total),
+      number(x.purges), number(x.heard), x.hears ? "" : "deaf"], "nodes")));
     $("purges").replaceChildren(...p.purges.map(x => row([when(x.at), some(x.asked, x.asked_more),
       some(x.expanded, x.expanded_more), x.mode, (x.exact ? "" : "at most ") + number(x.entries), x.took_ms + " ms", x.by || ""], "purges")));
   } catch (e) {
