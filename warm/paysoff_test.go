@@ -139,7 +139,11 @@ func rushes(t *testing.T, perSecond, workers int) (without, with rush) {
 // not a tenth longer, even where it can do no more at once than that. Run it with
 // -v to see by how much.
 func TestRewarmingPaysOff(t *testing.T) {
-	for _, c := range []struct{ perSecond, workers int }{{100, 64}, {100, 10}, {100, 8}} {
+	cases := []struct{ perSecond, workers int }{{100, 64}, {100, 10}, {100, 8}}
+	if testing.Short() {
+		cases = cases[2:]
+	}
+	for _, c := range cases {
 		without, with := rushes(t, c.perSecond, c.workers)
 		t.Logf("%d visitors a second, %d workers: %.1f %% of visitors wait for the origin, %.1f %% with rewarming; after the first second %d and %d of them; fetches %d and %d, for warming at most %d at once; visitors' own fetches take %v and %v on the average, p95 %v and %v",
 			c.perSecond, c.workers, without.share(), with.share(), without.later, with.later, without.fetches, with.fetches, with.warming,

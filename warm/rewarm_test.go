@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,22 +20,46 @@ type bringer struct {
 	*warm.Rewarmer
 	queue *warm.MemQueue
 	heat  *warm.Heat
-	done  []string
-	runs  map[string]string
 	n     int
 	stop  func()
+
+	mu    sync.Mutex // guards what follows
+	ended []string
+	began map[string]string
+}
+
+// done is which purges' pages are back.
+func (b *bringer) done() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.ended)
+}
+
+// run is the run of a purge.
+func (b *bringer) run(purge string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.began[purge]
 }
 
 func newBringer(t *testing.T) *bringer {
-	b := &bringer{T: t, queue: warm.NewMemQueue(warm.MemQueueOptions{}), heat: warm.NewHeat(warm.HeatOptions{}), runs: map[string]string{}, n: 100}
+	b := &bringer{T: t, queue: warm.NewMemQueue(warm.MemQueueOptions{}), heat: warm.NewHeat(warm.HeatOptions{}), began: map[string]string{}, n: 100}
 	b.Rewarmer = warm.NewRewarmer(warm.RewarmOptions{
 		Queue: b.queue, Heat: b.heat,
 		Site: func(k store.Key) (string, int, bool) {
 			site, _, _ := strings.Cut(k.Host(), ".")
 			return site, b.n, site != "gone"
 		},
-		Began: func(purge, run string) { b.runs[purge] = run },
-		Done:  func(purge string) { b.done = append(b.done, purge) },
+		Began: func(purge, run string) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.began[purge] = run
+		},
+		Done: func(purge string) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.ended = append(b.ended, purge)
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan error)
@@ -112,8 +137,8 @@ func TestRewarmHottestFirst(t *testing.T) {
 			t.Errorf("queued: %v", got)
 		}
 		time.Sleep(time.Second)
-		if !slices.Equal(b.done, []string{"p"}) || b.runs["p"] != "rewarm-p" {
-			t.Errorf("done: %v, runs %v", b.done, b.runs)
+		if !slices.Equal(b.done(), []string{"p"}) || b.run("p") != "rewarm-p" {
+			t.Errorf("done: %v, runs %v", b.done(), b.run("p"))
 		}
 		if p, err := b.queue.Progress(t.Context(), "rewarm-p"); err != nil || !p.Done() || p.Total != 4 || p.Kind != "purge" || p.What != "p" {
 			t.Errorf("%+v: %v", p, err)
@@ -154,7 +179,7 @@ func TestRewarmAsAsked(t *testing.T) {
 					t.Errorf("queued: %v", got)
 				}
 				time.Sleep(time.Second)
-				if done := len(b.done) > 0; done != c.done {
+				if done := len(b.done()) > 0; done != c.done {
 					t.Errorf("done: %t", done)
 				}
 			})
@@ -174,8 +199,8 @@ func TestRewarmNothingHot(t *testing.T) {
 		b.Fell(purged("q", 5), nil)
 		b.Over("q", 5)
 		time.Sleep(time.Second)
-		if got := b.take(); got != nil || !slices.Equal(b.done, []string{"q"}) {
-			t.Errorf("queued %v, done %v", got, b.done)
+		if got := b.take(); got != nil || !slices.Equal(b.done(), []string{"q"}) {
+			t.Errorf("queued %v, done %v", got, b.done())
 		}
 	})
 }
@@ -233,8 +258,8 @@ func TestRewarmBeforeTheSweepEnds(t *testing.T) {
 			t.Errorf("then %d more: %.200v", len(later), later)
 		}
 		time.Sleep(time.Second)
-		if len(b.done) != 1 {
-			t.Errorf("done: %v", b.done)
+		if len(b.done()) != 1 {
+			t.Errorf("done: %v", b.done())
 		}
 	})
 }
@@ -254,8 +279,8 @@ func TestRewarmIDUsedBefore(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if len(b.done) != 2 {
-			t.Errorf("done: %v", b.done)
+		if len(b.done()) != 2 {
+			t.Errorf("done: %v", b.done())
 		}
 	})
 }
