@@ -77,6 +77,11 @@ func (b *bench) memoryOf(ctx context.Context, name, origin string) (memoryResult
 	if err := sleep(ctx, b.o.settle); err != nil {
 		return memoryResult{}, err
 	}
+	if b.o.profiles != "" && name == surrogateName {
+		if err := b.heap(ctx, x); err != nil {
+			return memoryResult{}, err
+		}
+	}
 	after, err := x.kept()
 	if err != nil {
 		return memoryResult{}, err

@@ -110,14 +110,12 @@ func tree(pid int) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // no error: the pattern is good
 	children := map[int][]int{}
 	for _, name := range stats {
-		text, err := os.ReadFile(name)
-		if err != nil {
+		fields := statOf(name)
+		if fields == nil {
 			continue // ended meanwhile
 		}
-		// The second field is the command in parentheses, which may contain anything.
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		parent, _ := strconv.Atoi(fields[1])
+		parent, _ := strconv.Atoi(fields[statParent])
 		children[parent] = append(children[parent], child)
 	}
 	pids := []int{pid}
@@ -127,10 +125,39 @@ func tree(pid int) []int {
 	return pids
 }
 
-// cpu is the time on a core of all threads of a process and its descendants.
+// Fields of /proc/PID/stat, counted from the one behind the command.
+const (
+	statParent     = 1
+	statUserOfDead = 13 // of children that have ended, in ticks
+	statSysOfDead  = 14
+	statFields     = 15 // as many as are needed
+	tick           = 10 * time.Millisecond
+)
+
+// statOf are the fields of a /proc/PID/stat that follow the command, which is in
+// parentheses and may contain anything; nil if the process has ended.
+func statOf(name string) []string {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < statFields {
+		return nil
+	}
+	return fields
+}
+
+// cpu is the time on a core of all threads of a process and its descendants, those
+// that have ended included: nginx has one that ends after a minute.
 func (p *process) cpu() (time.Duration, error) {
 	var sum time.Duration
 	for _, pid := range tree(p.cmd.Process.Pid) {
+		if fields := statOf(fmt.Sprintf("/proc/%d/stat", pid)); fields != nil {
+			user, _ := strconv.Atoi(fields[statUserOfDead])
+			sys, _ := strconv.Atoi(fields[statSysOfDead])
+			sum += time.Duration(user+sys) * tick
+		}
 		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 		for _, name := range threads {
 			text, err := os.ReadFile(name)

@@ -28,6 +28,16 @@ func (b *bench) profile(ctx context.Context, r row, x *server, path string) erro
 	return errors.Join(err, <-taken)
 }
 
+// heap takes a profile of what surrogate holds.
+func (b *bench) heap(ctx context.Context, x *server) error {
+	if err := os.MkdirAll(b.o.profiles, 0o755); err != nil {
+		return err
+	}
+	file := filepath.Join(b.o.profiles, "heap.pprof")
+	b.say("what is alive: go tool pprof -top %s", file)
+	return download(ctx, "http://"+x.admin+"/debug/pprof/heap", file)
+}
+
 func download(ctx context.Context, url, file string) (err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
