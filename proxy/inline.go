@@ -18,7 +18,6 @@ type Inline struct {
 	proxy  *Proxy
 	peeker store.Peeker
 	server *http.Server
-	lanes  atomic.Uint32
 	idle   int // what net/http offers to read into when it has nothing left; 0: never known
 
 	mu      sync.Mutex               // guards what follows
@@ -86,11 +85,14 @@ func (l *inlineListener) accept() {
 	for {
 		nc, err := l.Listener.Accept()
 		if err == nil {
-			c := &inlineConn{Conn: nc, in: l.in, from: l, lane: l.in.lanes.Add(1)}
+			c := &inlineConn{Conn: nc, in: l.in, from: l}
 			c.raw.open(nc)
 			l.in.mu.Lock()
 			l.in.early[c] = struct{}{}
 			l.in.mu.Unlock()
+			if l.closed.Load() {
+				c.Close() // Close may have come too early to see it
+			}
 			go l.welcome(c)
 			continue
 		}

@@ -59,7 +59,7 @@ func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) 
 			body = e.Body
 		}
 	}
-	if !c.begin() {
+	if !c.moves(stateLooking, stateAnswering) {
 		return 0, net.ErrClosed
 	}
 	var err error
@@ -69,11 +69,11 @@ func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) 
 	*now = time.Now()
 	c.last = *now
 	took := now.Sub(o.arrived)
-	p.counts.record(&o, took)
+	p.counts.record(&o, took, sc.lane)
 	if p.logs() {
 		p.logAccess(&o, took, c.client(), strings.Clone(h.ask.host), strings.Clone(h.ask.target), "HTTP/1.1")
 	}
-	if !c.end() {
+	if !c.moves(stateAnswering, stateLooking) {
 		return 0, net.ErrClosed
 	}
 	return size, err

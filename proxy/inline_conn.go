@@ -21,7 +21,6 @@ type inlineConn struct {
 	in   *Inline
 	from *inlineListener
 	raw  rawConn
-	lane uint32 // spreads what is counted
 	peer string // the client's address, once somebody wanted to know
 
 	phase    phase
@@ -48,9 +47,10 @@ const (
 
 // The states of a connection. Close may come at any time.
 const (
-	stateOpen      uint32 = iota
-	stateAnswering        // an answer is being written
-	stateClosing          // and the connection is to be closed after it
+	stateOpen      uint32 = iota // net/http, or nobody, is at work on it
+	stateLooking                 // our side reads from it
+	stateAnswering               // or writes to it
+	stateClosing                 // and closes it when that is done
 	stateClosed
 )
 
@@ -93,52 +93,51 @@ func (c *inlineConn) CloseWrite() error {
 func (c *inlineConn) Close() error {
 	for {
 		switch s := c.state.Load(); s {
-		case stateAnswering:
-			if c.closeLater() {
-				return nil
-			}
-		case stateClosing:
-			return nil
 		case stateOpen:
 			if c.state.CompareAndSwap(s, stateClosed) {
 				return c.Conn.Close()
 			}
+		case stateLooking, stateAnswering:
+			if c.closeLater(s) {
+				return nil
+			}
+		case stateClosing:
+			return nil
 		default:
 			return c.Conn.Close()
 		}
 	}
 }
 
-// closeLater has the connection closed at the end of the answer; false: that has
-// come.
-func (c *inlineConn) closeLater() bool {
+// closeLater has our side close the connection, which is in state s; false: it
+// is not any more.
+func (c *inlineConn) closeLater(s uint32) bool {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
-	if !c.state.CompareAndSwap(stateAnswering, stateClosing) {
+	if !c.state.CompareAndSwap(s, stateClosing) {
 		return false
 	}
 	c.in.closing[c] = struct{}{}
+	if s == stateLooking {
+		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // it need not wait any longer
+	}
 	return true
 }
 
-// begin says that an answer is going to be written; false: the connection was
-// closed.
-func (c *inlineConn) begin() bool { return c.state.CompareAndSwap(stateOpen, stateAnswering) }
-
-// end says that it was; false: the connection is closed.
-func (c *inlineConn) end() bool {
-	if c.from.closed.Load() {
-		c.closeLater() // nobody else does so, if net/http was not given it
-	}
-	if c.state.CompareAndSwap(stateAnswering, stateOpen) {
+// moves goes from one state to the next. Where Close has come between, it closes
+// the connection and returns false.
+func (c *inlineConn) moves(from, to uint32) bool {
+	switch {
+	case c.state.CompareAndSwap(from, to):
 		return true
+	case c.state.Load() == stateClosing:
+		c.linger()
+		c.state.Store(stateClosed)
+		c.Conn.Close()
+		c.in.mu.Lock()
+		delete(c.in.closing, c)
+		c.in.mu.Unlock()
 	}
-	c.linger()
-	c.state.Store(stateClosed)
-	c.Conn.Close()
-	c.in.mu.Lock()
-	delete(c.in.closing, c)
-	c.in.mu.Unlock()
 	return false
 }
 
@@ -146,10 +145,9 @@ func (c *inlineConn) end() bool {
 // something is left to be read resets the connection, and with it goes what the
 // client has not read yet. net/http waits as long.
 func (c *inlineConn) linger() {
-	if c.CloseWrite() != nil || c.Conn.SetReadDeadline(time.Now().Add(500*time.Millisecond)) != nil {
-		return
+	if c.CloseWrite() == nil && c.raw.unread() && c.Conn.SetReadDeadline(time.Now().Add(500*time.Millisecond)) == nil {
+		_, _ = io.Copy(io.Discard, onlyReader{c.Conn})
 	}
-	_, _ = io.Copy(io.Discard, onlyReader{c.Conn})
 }
 
 type onlyReader struct{ io.Reader }
@@ -191,45 +189,54 @@ func (c *inlineConn) begun() error {
 }
 
 // answerAll answers what comes until something comes that it cannot answer,
-// which is in rest then. When it returns an error it has closed the connection,
-// or nothing more can be read.
+// which is in rest then. When it returns an error the connection is closed, or
+// nothing more can be read.
 func (c *inlineConn) answerAll() error {
-	sc, b := c.held, c.rest
-	c.held, c.rest = nil, nil
+	if !c.moves(stateOpen, stateLooking) {
+		return net.ErrClosed
+	}
+	err := c.answerUntil()
+	if err != nil && c.held != nil {
+		c.held.free()
+		c.held, c.rest = nil, nil
+	}
+	if !c.moves(stateLooking, stateOpen) && err == nil {
+		err = net.ErrClosed
+	}
+	return err
+}
+
+func (c *inlineConn) answerUntil() error {
 	for {
-		if len(b) > 0 {
-			now := time.Now()
-			for len(b) > 0 {
-				n, err := c.answer(b, sc, &now)
-				if err != nil {
-					c.phase = phaseNever
-					sc.free()
-					return err
-				}
-				if n == 0 {
-					break
-				}
-				b = b[n:]
+		var now time.Time
+		if len(c.rest) > 0 {
+			now = time.Now()
+		}
+		for len(c.rest) > 0 {
+			n, err := c.answer(c.rest, c.held, &now)
+			switch {
+			case err != nil:
+				c.phase = phaseNever
+				return err
+			case n > 0:
+				c.rest = c.rest[n:]
+				continue
+			case !c.last.IsZero():
+				// The deadline that is set is that of an earlier request.
+				c.last = time.Time{}
+				return c.postpone(after(c.in.headerTimeout()))
 			}
+			return nil
 		}
-		if len(b) > 0 {
-			break
-		}
-		if sc != nil {
-			sc.free()
+		if c.held != nil {
+			c.held.free()
+			c.held = nil
 		}
 		var err error
-		if sc, b, err = c.wait(); err != nil {
+		if c.held, c.rest, err = c.wait(); err != nil {
 			return err
 		}
 	}
-	c.held, c.rest = sc, b
-	if !c.last.IsZero() {
-		// The deadline that is set is that of an earlier request.
-		c.last = time.Time{}
-		return c.Conn.SetReadDeadline(after(c.in.headerTimeout()))
-	}
-	return nil
 }
 
 // http2Preface is what net/http tells HTTP/2 by, at the beginning of what it is
@@ -296,9 +303,16 @@ func (c *inlineConn) wait() (*scratch, []byte, error) {
 	}
 }
 
+// postpone sets the deadline, unless Close has.
 func (c *inlineConn) postpone(t time.Time) error {
 	c.deadline = t
-	return c.Conn.SetReadDeadline(t)
+	if err := c.Conn.SetReadDeadline(t); err != nil {
+		return err
+	}
+	if c.state.Load() >= stateClosing {
+		return net.ErrClosed
+	}
+	return nil
 }
 
 func after(d time.Duration) time.Time {
@@ -356,9 +370,15 @@ type scratch struct {
 	out []byte        // an answer, or its head
 	key []byte
 	hit inlineHit
+
+	// lane is where its answers are counted. The pool gives each core the scratch
+	// that it had before, so no other core is likely to count there.
+	lane uint32
 }
 
-var scratches = sync.Pool{New: func() any { return &scratch{out: make([]byte, 0, 4<<10)} }}
+var scratches = sync.Pool{New: func() any { return &scratch{out: make([]byte, 0, 4<<10), lane: lanes.Add(1)} }}
+
+var lanes atomic.Uint32
 
 func newScratch() *scratch { return scratches.Get().(*scratch) }
 

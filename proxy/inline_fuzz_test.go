@@ -56,6 +56,11 @@ func FuzzInline(f *testing.F) {
 			<-s.serve(w)
 			out[i] = answersIn(w.output.Bytes(), false)
 		}
+		// Who leaves within the first four bytes of a request is not told that it is
+		// a bad one, unless it is the first that net/http sees of the connection.
+		if n := len(out[0]); len(out[1]) == n+1 && strings.HasPrefix(out[1][n], "HTTP/1.1 400 ") {
+			out[1] = out[1][:n]
+		}
 		if !slices.Equal(out[0], out[1]) {
 			t.Errorf("%q in pieces of %d is answered\n%s\n\nand inline\n%s", input, piece, strings.Join(out[0], "\n\n"), strings.Join(out[1], "\n\n"))
 		}

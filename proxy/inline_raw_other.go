@@ -10,3 +10,5 @@ type rawConn struct{}
 func (rawConn) open(net.Conn) {}
 
 func (rawConn) read(nc net.Conn) (*scratch, int, error) { return readBuffered(nc) }
+
+func (rawConn) unread() bool { return true }

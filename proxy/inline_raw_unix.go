@@ -62,3 +62,18 @@ func (r *rawConn) attempt(fd uintptr) bool {
 	r.sc, r.n, r.err = sc, max(n, 0), err
 	return true
 }
+
+// unread reports whether something has come in that was not read, and reads some
+// of it.
+func (r *rawConn) unread() (yes bool) {
+	if r.raw == nil {
+		return false
+	}
+	sc := newScratch()
+	defer sc.free()
+	_ = r.raw.Control(func(fd uintptr) {
+		n, _ := readNow(fd, sc.in[:])
+		yes = n > 0
+	})
+	return yes
+}

@@ -31,14 +31,13 @@ import (
 //	                                         failed (there was no agreement to be had)
 type counts struct {
 	set   *metrics.Set
-	mu    sync.Mutex // guards sites
+	mu    sync.Mutex // guards what follows
 	sites map[string]*siteCounts
+	order []string
 }
 
 type siteCounts struct {
-	requests       map[string]*metrics.Counter
-	seconds        map[string]*metrics.PrometheusHistogram
-	sent           *metrics.Counter
+	requests       [len(results)]*tally
 	collapsed      *metrics.Counter
 	fetches        *metrics.Counter
 	fetchSeconds   *metrics.PrometheusHistogram
@@ -55,7 +54,18 @@ type siteCounts struct {
 	claims         [len(claimResults)]*metrics.Counter
 }
 
-var results = []string{"hit", "stale", "miss", "revalidated", "pass", "refused"}
+// results are how a request can be answered; resultHit and resultStale are from
+// the store.
+var results = [...]string{"hit", "stale", "miss", "revalidated", "pass", "refused"}
+
+const (
+	resultHit = iota
+	resultStale
+	resultMiss
+	resultRevalidated
+	resultPass
+	resultRefused
+)
 
 // What became of claims.
 const (
@@ -72,7 +82,9 @@ func newCounts(set *metrics.Set) *counts {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	return &counts{set: set, sites: make(map[string]*siteCounts)}
+	c := &counts{set: set, sites: make(map[string]*siteCounts)}
+	set.RegisterMetricsWriter(c.writeSeconds)
+	return c
 }
 
 // site returns the counters of a site, the same ones after a reload.
@@ -86,17 +98,18 @@ func (c *counts) site(name string) *siteCounts {
 		return c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_%s{site=%q}", n, name))
 	}
 	s := &siteCounts{
-		requests: make(map[string]*metrics.Counter), seconds: make(map[string]*metrics.PrometheusHistogram),
-		sent: counter("sent_bytes_total"), collapsed: counter("collapsed_total"), fetches: counter("fetches_total"),
+		collapsed: counter("collapsed_total"), fetches: counter("fetches_total"),
 		fetchSeconds: c.set.GetOrCreatePrometheusHistogram(fmt.Sprintf("surrogate_fetch_seconds{site=%q}", name)),
 		fetchErrors:  counter("fetch_errors_total"), surplus: counter("origin_surplus_total"),
 		revalidated: counter("revalidated_total"), stored: counter("stored_total"),
 		catchAll: counter("catch_all_total"), refreshDropped: counter("refresh_dropped_total"), warmFetches: counter("warm_fetches_total"), storeErrors: counter("store_errors_total"),
 	}
-	for _, r := range results {
-		s.requests[r] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_requests_total{site=%q,cache=%q}", name, r))
-		s.seconds[r] = c.set.GetOrCreatePrometheusHistogram(fmt.Sprintf("surrogate_request_seconds{site=%q,cache=%q}", name, r))
+	for i, r := range results {
+		t := newTally(i == resultHit)
+		s.requests[i] = t
+		c.set.GetOrCreateGauge(fmt.Sprintf("surrogate_requests_total{site=%q,cache=%q}", name, r), func() float64 { return float64(t.read().count) })
 	}
+	c.set.GetOrCreateGauge(fmt.Sprintf("surrogate_sent_bytes_total{site=%q}", name), func() float64 { return float64(s.sent()) })
 	for i, r := range claimResults {
 		s.claims[i] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_claims_total{site=%q,result=%q}", name, r))
 	}
@@ -104,7 +117,16 @@ func (c *counts) site(name string) *siteCounts {
 		s.unkept[r] = c.set.GetOrCreateCounter(fmt.Sprintf("surrogate_not_kept_total{site=%q,why=%q}", name, r))
 	}
 	c.sites[name] = s
+	c.order = append(c.order, name)
 	return s
+}
+
+// sent is how many bytes of content went to clients.
+func (s *siteCounts) sent() (n uint64) {
+	for _, t := range s.requests {
+		n += t.read().bytes
+	}
+	return n
 }
 
 func (s *siteCounts) notKept(why Reason) {
@@ -113,16 +135,14 @@ func (s *siteCounts) notKept(why Reason) {
 	}
 }
 
-func (c *counts) record(o *outcome, took time.Duration) {
+// record counts an outcome. lane is any number; see tally.add.
+func (c *counts) record(o *outcome, took time.Duration, lane uint32) {
 	if o.site == nil {
 		return
 	}
-	s, r := o.site.counts, o.result()
-	s.requests[r].Inc()
-	s.seconds[r].Update(took.Seconds())
-	s.sent.AddInt64(o.bytes)
+	o.site.counts.requests[o.result()].add(lane, took, o.bytes)
 	if o.collapsed {
-		s.collapsed.Inc()
+		o.site.counts.collapsed.Inc()
 	}
 }
 
@@ -145,10 +165,10 @@ func (p *Proxy) Stats() []SiteStats {
 		c := s.counts
 		st := SiteStats{
 			Site: s.Name, Requests: make(map[string]uint64), Collapsed: c.collapsed.Get(), Fetches: c.fetches.Get(), FetchErrors: c.fetchErrors.Get(),
-			Revalidated: c.revalidated.Get(), Stored: c.stored.Get(), SentBytes: c.sent.Get(),
+			Revalidated: c.revalidated.Get(), Stored: c.stored.Get(), SentBytes: c.sent(),
 		}
-		for r, n := range c.requests {
-			st.Requests[r] = n.Get()
+		for i, t := range c.requests {
+			st.Requests[results[i]] = t.read().count
 		}
 		out = append(out, st)
 	}

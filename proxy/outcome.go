@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -150,27 +151,27 @@ func (o *outcomeWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// result is the one word for how a request was answered.
-func (o *outcome) result() string {
+// result is how a request was answered, one of results.
+func (o *outcome) result() int {
 	switch {
 	case o.hit && o.stale:
-		return "stale"
+		return resultStale
 	case o.hit:
-		return "hit"
+		return resultHit
 	case o.site == nil || o.fwd == "":
-		return "refused"
+		return resultRefused
 	case o.fwd == "bypass" || o.fwd == "method":
-		return "pass"
+		return resultPass
 	case o.fwd == "stale" || o.fwd == "request":
-		return "revalidated"
+		return resultRevalidated
 	}
-	return "miss"
+	return resultMiss
 }
 
 // record counts and logs the outcome.
 func (p *Proxy) record(o *outcome, r *http.Request) {
 	took := time.Since(o.arrived)
-	p.counts.record(o, took)
+	p.counts.record(o, took, rand.Uint32())
 	if p.logs() {
 		p.logAccess(o, took, peerOf(r), r.Host, r.RequestURI, r.Proto)
 	}
@@ -185,7 +186,7 @@ func (p *Proxy) logAccess(o *outcome, took time.Duration, client, host, url, pro
 	attrs := []slog.Attr{
 		slog.String("client", client), slog.String("method", o.method), slog.String("host", host), slog.String("url", url),
 		slog.Int("status", o.status), slog.Int64("bytes", o.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000),
-		slog.String("cache", o.result()), slog.String("proto", proto),
+		slog.String("cache", results[o.result()]), slog.String("proto", proto),
 	}
 	if o.site != nil {
 		attrs = append(attrs, slog.String("site", o.site.Name))
