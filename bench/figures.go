@@ -52,7 +52,7 @@ func (b *bench) otherTable() table {
 	}
 	for _, h := range b.herded {
 		add(fmt.Sprintf("%s clients at once on a %s key over three nodes with one Redis", thousands(float64(b.o.clients)), h.title),
-			"%s fetches of the origin, at most %s; all answered after %.0f ms, of which the origin takes %d",
+			"the origin is asked %s times, at most %s; all answered after %.0f ms, of which it takes %d",
 			strconv.FormatFloat(median(h.fetches), 'g', -1, 64), strconv.FormatFloat(slices.Max(h.fetches), 'g', -1, 64),
 			median(h.took), slowness.Milliseconds())
 	}

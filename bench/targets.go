@@ -56,7 +56,7 @@ func (b *bench) verdicts() (vs []verdict) {
 		}
 	}
 	if b.fleet != nil {
-		vs = append(vs, verdict{what: "the same until it is in force on three nodes, p99", figure: b.fleet.p99, most: 5, unit: " ms"})
+		vs = append(vs, verdict{what: fmt.Sprintf("purge of a tag on %s objects until it is in force on three nodes, p99", thousands(float64(b.o.fleet))), figure: b.fleet.p99, most: 5, unit: " ms"})
 	}
 	if s := b.stormed; s != nil && medianSpread(s.quiet).p999 > 0 {
 		vs = append(vs, verdict{what: "p99.9 of hits while purges storm", figure: medianSpread(s.loud).p999 / medianSpread(s.quiet).p999, most: 2, unit: " × quiet"})
