@@ -38,7 +38,7 @@ func outside(jobs chan func()) {
 
 // enter returns the store as it is seen from the bubble that this is called in.
 func enter(f store.Fleet, jobs chan func(), opened time.Time) *beyond {
-	return &beyond{Fleet: f, shift: opened.Sub(time.Now()), jobs: jobs, news: make(chan struct{})}
+	return &beyond{Fleet: f, shift: time.Until(opened), jobs: jobs, news: make(chan struct{})}
 }
 
 // do has f done outside, and waits for it. A mutex belongs to no bubble.

@@ -52,6 +52,11 @@
 // correctness, so its queue is bounded: a purge that finds it full is not swept
 // and its receipt says so; the memory comes back by expiry and eviction.
 //
+// It is nobody's business who waits. It rests as long as it works, stands back
+// while purges are to be answered, and of a fleet one node at a time sweeps, by
+// turns. A soft purge that is repeated before its sweep has begun is swept with
+// the later one, and its receipt keeps the estimate.
+//
 // # Who may purge
 //
 // On the public listener: a connection from an address in Options.ACL, or a

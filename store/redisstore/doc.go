@@ -18,7 +18,7 @@
 //	lease.go       leases, Await                keep.go     trimming fences, large purges
 //	claim.go       one fetch over the fleet     renew.go    for as long as its node lives
 //	queue.go …     the fleet's queue of what is to be warmed
-//	*.lua          each with its contract on top
+//	masters.go     those of a cluster apart     *.lua       each with its contract on top
 //
 // # What the control plane costs
 //
@@ -68,7 +68,9 @@
 // server: all scripts compare INFO's run_id with the one it began on. A process
 // that was restarted or failed over to may have lost purges, and among those
 // whom it could ask may be nobody who heard them. So every such change begins a
-// new incarnation, cold and never wrong. A node that has heard further than
+// new incarnation, cold and never wrong; so does the move of the control plane's
+// slot to another master of a cluster, and while its keys are half moved, purges
+// are refused. A node that has heard further than
 // Redis now is begins one, too (a flush, a snapshot loaded in place).
 //
 // A new incarnation begins beyond every number that anybody can have heard: at

@@ -3,7 +3,6 @@ package redistest
 import (
 	"context"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,10 +50,8 @@ func (c *Cluster) MoveSlot(t testing.TB, key string, during func(what string)) {
 	}
 	for _, s := range c.Servers {
 		s.Until("it knows who has the slot", func(ctx context.Context, cl *redis.Client) bool {
-			slots, err := cl.ClusterSlots(ctx).Result()
-			return err == nil && slices.ContainsFunc(slots, func(r redis.ClusterSlot) bool {
-				return int64(r.Start) <= slot && slot <= int64(r.End) && len(r.Nodes) > 0 && r.Nodes[0].ID == owner
-			})
+			nodes, err := cl.ClusterNodes(ctx).Result()
+			return err == nil && hasSlot(nodes, slot, func(f []string) bool { return f[0] == owner })
 		})
 	}
 }
@@ -81,9 +78,15 @@ func (s *Server) Has(key string) bool {
 func (s *Server) has(slot int64) bool {
 	s.t.Helper()
 	nodes, _ := s.Do("CLUSTER", "NODES").(string)
+	return hasSlot(nodes, slot, func(f []string) bool { return strings.Contains(f[2], "myself") })
+}
+
+// hasSlot reports whether, by what CLUSTER NODES answers, the node whose fields
+// are so has a slot.
+func hasSlot(nodes string, slot int64, is func(fields []string) bool) bool {
 	for line := range strings.Lines(nodes) {
 		f := strings.Fields(line)
-		if !strings.Contains(f[2], "myself") {
+		if len(f) < 8 || !is(f) {
 			continue
 		}
 		for _, r := range f[8:] {
