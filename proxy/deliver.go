@@ -42,6 +42,8 @@ func deliverWhole(o *outcome, q *request, e *store.Entry, h http.Header) {
 		for name := range e.Trailer.All() {
 			h["Trailer"] = append(h["Trailer"], name)
 		}
+	case e.Life.Flags.Has(store.Sized):
+		// The head has it.
 	case bodyAllowed(e.Status):
 		// An entry whose body was left out has its length as its size.
 		h["Content-Length"] = []string{strconv.FormatInt(max(int64(len(e.Body)), e.Size), 10)}

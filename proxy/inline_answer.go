@@ -168,7 +168,7 @@ func (h *inlineHit) PickFor(vary string) (store.Pick, bool) {
 		if h.ask.encodings == 0 {
 			return "", true
 		}
-		return h.site.picks.of(h), true
+		return h.site.picks.of(h.ask.encoding[0], h), true
 	case strings.Contains(vary, "accept-language"):
 		return "", false
 	}
@@ -200,13 +200,14 @@ const (
 	maxCodingBytes = 256
 )
 
-func (c *codingPicks) of(h *inlineHit) store.Pick {
+// of returns the pick of a request with this one Accept-Encoding.
+func (c *codingPicks) of(coding string, request store.Fields) store.Pick {
 	if m := c.known.Load(); m != nil {
-		if p, ok := (*m)[h.ask.encoding[0]]; ok {
+		if p, ok := (*m)[coding]; ok {
 			return p
 		}
 	}
-	p := store.PickOf("accept-encoding", h)
+	p := store.PickOf("accept-encoding", request)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := make(map[string]store.Pick)
@@ -218,8 +219,8 @@ func (c *codingPicks) of(h *inlineHit) store.Pick {
 			m[k] = v
 		}
 	}
-	if len(h.ask.encoding[0]) <= maxCodingBytes {
-		m[strings.Clone(h.ask.encoding[0])] = p
+	if len(coding) <= maxCodingBytes {
+		m[strings.Clone(coding)] = p
 		c.known.Store(&m)
 	}
 	return p

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -177,6 +178,18 @@ func (c *inlineConn) begun() error {
 	}
 	if err := c.answerAll(); err != nil {
 		return err
+	}
+	// Who leaves within the first four bytes of a later request is not told that
+	// it is a bad one. net/http sees to that when it knows that it is a later one.
+	for c.answered && len(c.rest) < 4 {
+		n := copy(c.held.in[:], c.rest)
+		m, err := c.Conn.Read(c.held.in[n:])
+		if m == 0 {
+			c.held.free()
+			c.held, c.rest = nil, nil
+			return cmp.Or(err, io.EOF)
+		}
+		c.rest = c.held.in[:n+m]
 	}
 	switch n := min(len(c.rest), len(http2Preface)); {
 	case string(c.rest[:n]) != http2Preface[:n]:

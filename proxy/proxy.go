@@ -164,7 +164,8 @@ func (p *Proxy) newRequest(s *site, r *http.Request, host, target string, now ti
 	}
 	// The host that is keyed is the host that the origin is told.
 	q.host = store.CanonicalHost(q.scheme, host)
-	q.key = p.searches.key(s.Key.Key(q.scheme, host, target))
+	var room [256]byte
+	q.key = p.searches.key(store.Key(s.Key.AppendKey(room[:0], q.scheme, host, target)))
 	q.asked = parseAsked(r.Method, q.client)
 	return q
 }

@@ -47,6 +47,18 @@ func (q *request) Values(name string) []string {
 	return q.client[name]
 }
 
+// PickFor makes a request a store.Picker.
+func (q *request) PickFor(vary string) (store.Pick, bool) {
+	switch codings := q.client["Accept-Encoding"]; {
+	case vary != "accept-encoding" || len(codings) > 1:
+		return "", false
+	case len(codings) == 0:
+		return "", true
+	default:
+		return q.site.picks.of(codings[0], q), true
+	}
+}
+
 func (q *request) normalise() {
 	if q.normalised {
 		return

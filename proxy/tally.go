@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
-
-	"github.com/VictoriaMetrics/metrics"
 )
 
 // A tally counts requests: how many, how long they took, what was sent. It does
@@ -26,13 +24,12 @@ type tallyLane struct {
 	_       [64]byte // what stands behind
 }
 
-// tallyBounds are the upper bounds of all buckets but the last.
-var tallyBounds = func() (b [11]time.Duration) {
-	for i, s := range metrics.PrometheusHistogramDefaultBuckets {
-		b[i] = time.Duration(s * float64(time.Second))
-	}
-	return b
-}()
+// tallyBounds are the upper bounds of all buckets but the last, those that
+// Prometheus' own libraries have.
+var tallyBounds = [...]time.Duration{
+	5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond,
+	500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
 
 // newTally returns a tally for as many cores as there are, or for what is seldom.
 func newTally(often bool) *tally {

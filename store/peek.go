@@ -11,7 +11,8 @@ type Peeker interface {
 	Peek(key Key, ask Picker, f *Found) bool
 }
 
-// A Picker is a request that can tell its picks at next to no cost.
+// A Picker is a request that can tell its picks at next to no cost. The Fields
+// that Get is given may be one.
 type Picker interface {
 	// PickFor returns the PickOf the request for a Vary that is not empty. It
 	// returns false where that takes longer, or where the request has an AltPick.

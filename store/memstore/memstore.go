@@ -137,7 +137,13 @@ func (s *Store) Get(_ context.Context, key store.Key, ask store.Fields) (f store
 		}
 		// By the time the request's fields are read the key may be known by
 		// another Vary.
-		w.vary = f.Entry.Vary
+		w.vary, w.alt = f.Entry.Vary, ""
+		if p, ok := ask.(store.Picker); ok {
+			if w.pick, ok = p.PickFor(w.vary); ok {
+				w.hash = s.pickHash(w.pick)
+				continue
+			}
+		}
 		w.pick = store.PickOf(w.vary, ask)
 		w.hash = s.pickHash(w.pick)
 		w.alt = store.AltPick(w.vary, ask)
