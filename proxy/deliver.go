@@ -224,42 +224,9 @@ func (p *Proxy) deliverLive(o *outcome, r *http.Request, q *request, resp *http.
 			return
 		}
 	}
-	announceTrailers(h, resp.Trailer)
-	o.writeHeader(resp.StatusCode)
-	// Nobody knows how long the rest takes when its length is not known: a long
-	// poll or an event stream. Each piece goes out at once.
-	each, left := resp.ContentLength < 0, resp.ContentLength
-	if each {
-		o.flush() // the head is news too: an event stream has begun
-	}
-	chunk := getChunk()
-	defer putChunk(chunk)
 	stop := closeOnDone(r.Context(), resp.Body)
 	defer stop()
-	for {
-		n, err := resp.Body.Read(*chunk)
-		if n > 0 {
-			if !o.write((*chunk)[:n]) {
-				return
-			}
-			// A short read means that the origin pauses, unless that was all.
-			if left -= int64(n); each || left > 0 && n < len(*chunk) {
-				o.flush()
-			}
-		}
-		if err != nil {
-			if isEOF(err) {
-				break
-			}
-			if r.Context().Err() != nil {
-				o.gone = true
-				return
-			}
-			p.log.Warn("origin broke off", "url", string(q.key), "error", err)
-			o.breakOff()
-		}
-	}
-	setTrailers(h, resp.Trailer)
+	p.send(r.Context(), o, q, resp)
 }
 
 // announceTrailers names the trailer fields that the origin announced.

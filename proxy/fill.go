@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -361,9 +360,7 @@ func (p *Proxy) tracing(ctx context.Context, f *flight, q *request) context.Cont
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
 			if code == http.StatusEarlyHints || code == http.StatusProcessing {
-				c := q.site.visible(http.Header(h))
-				c[interimStatus] = []string{strconv.Itoa(code)}
-				return f.hint(c)
+				return f.hint(hint{code, q.site.visible(http.Header(h))})
 			}
 			return nil
 		},

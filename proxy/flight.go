@@ -40,7 +40,7 @@ type flight struct {
 
 	mu      sync.Mutex
 	wake    chan struct{} // closed and replaced whenever a field below changes
-	hints   []http.Header // interim responses (103) received so far
+	hints   []hint        // interim responses (103) received so far
 	ans     *answer       // nil until the response's head is here
 	buf     []byte        // content received, from offset base
 	base    int64         // 0 unless spilled
@@ -130,7 +130,7 @@ func (f *flight) closeLive() {
 // await returns how the fetch was answered, or why it was not: ctx's error,
 // errNoWait after patience (0: for ever), or the fetch's own. Interim responses
 // are handed to onHint as they come.
-func (f *flight) await(ctx context.Context, patience time.Duration, onHint func(http.Header)) (*answer, error) {
+func (f *flight) await(ctx context.Context, patience time.Duration, onHint func(hint)) (*answer, error) {
 	var timeout <-chan time.Time
 	if patience > 0 {
 		t := time.NewTimer(patience)
@@ -217,12 +217,18 @@ func (f *flight) next(ctx context.Context, rd *reader, idle func()) ([]byte, err
 	}
 }
 
+// A hint is an interim response.
+type hint struct {
+	status int
+	header http.Header
+}
+
 // maxHints bounds the interim responses to one request. They are kept for who
 // joins later, so an origin must not send them for ever.
 const maxHints = 32
 
 // hint passes on an interim response. An error ends the fetch.
-func (f *flight) hint(h http.Header) error {
+func (f *flight) hint(h hint) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.hints) == maxHints {

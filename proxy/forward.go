@@ -79,49 +79,77 @@ var overriding = []string{
 	"X-Original-Host", "Surrogate-Capability",
 }
 
-// forwardHeader turns out, a copy of the client's fields, into what the origin
-// is sent. The forwarded-for fields are made anew, with what a trusted proxy in
-// front said before what we know ourselves.
-func (p *Proxy) forwardHeader(out http.Header, q *request) {
-	te := ""
-	if headerHasToken(out["Te"], "trailers") {
-		te = "trailers"
+// ended are the fields of a client's that the origin is not sent, or not as they
+// came: see forwardHeader.
+var ended = func() map[string]bool {
+	m := map[string]bool{"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Port": true, "X-Real-Ip": true}
+	for _, n := range slices.Concat(hopByHop, overriding) {
+		m[n] = true
 	}
-	removeHopByHop(out)
-	if te != "" {
-		out.Set("Te", te)
+	return m
+}()
+
+// forwardHeader makes what the origin is sent of the client's fields. The
+// forwarded-for fields are made anew, with what a trusted proxy in front said
+// before what we know ourselves. The values are the client's own.
+func (p *Proxy) forwardHeader(q *request) http.Header {
+	in := q.client // without what Connection names
+	out := make(http.Header, len(in)+9)
+	for k, v := range in {
+		if !ended[k] {
+			out[k] = v
+		}
 	}
 	forwardedFor := q.peer
-	if v := out["X-Forwarded-For"]; q.trusted && len(v) > 0 {
+	if v := in["X-Forwarded-For"]; q.trusted && len(v) > 0 {
 		forwardedFor = strings.Join(v, ", ") + ", " + q.peer
 	}
-	for _, n := range overriding {
-		delete(out, n)
+	own := [...]string{forwardedFor, q.host, q.scheme, firstOf(forwardedFor)}
+	out["X-Forwarded-For"] = own[0:1:1]
+	out["X-Forwarded-Host"] = own[1:2:2]
+	out["X-Forwarded-Proto"] = own[2:3:3]
+	out["X-Real-Ip"] = own[3:4:4]
+	out["Surrogate-Capability"] = capability
+	out["Via"] = with(in["Via"], via)
+	out["Cdn-Loop"] = with(in["Cdn-Loop"], p.loop)
+	if headerHasToken(in["Te"], "trailers") {
+		out["Te"] = teTrailers
 	}
-	if n, err := strconv.Atoi(out.Get("Max-Forwards")); err == nil && n > 0 {
-		out["Max-Forwards"] = []string{strconv.Itoa(n - 1)}
+	if v := in["Max-Forwards"]; len(v) > 0 {
+		if n, err := strconv.Atoi(v[0]); err == nil && n > 0 {
+			out["Max-Forwards"] = []string{strconv.Itoa(n - 1)}
+		}
 	}
-	delete(out, "Forwarded")
-	delete(out, "X-Forwarded-Port")
-	out["X-Forwarded-For"] = []string{forwardedFor}
-	out["X-Forwarded-Host"] = []string{q.host}
-	out["X-Forwarded-Proto"] = []string{q.scheme}
-	out["X-Real-Ip"] = []string{firstOf(forwardedFor)}
-	out["Via"] = append(out["Via"], "1.1 surrogate")
-	out["Cdn-Loop"] = append(out["Cdn-Loop"], p.loopID)
-	out["Surrogate-Capability"] = []string{`surrogate="Surrogate/1.0"`}
 	if out["User-Agent"] == nil {
-		out["User-Agent"] = []string{""} // net/http would name itself
+		out["User-Agent"] = nobody // net/http would name itself
 	}
+	return out
+}
+
+// What every request to an origin is sent; nobody edits them.
+var (
+	via        = []string{"1.1 surrogate"}
+	capability = []string{`surrogate="Surrogate/1.0"`}
+	teTrailers = []string{"trailers"}
+	nobody     = []string{""}
+	identity   = []string{"identity"}
+)
+
+// with returns the values of both, neither of which it edits.
+func with(v, more []string) []string {
+	if len(v) == 0 {
+		return more
+	}
+	return slices.Concat(v, more)
 }
 
 // fillHeader is the header of a fetch whose answer may be shared: the client's
 // fields, normalised as they are keyed, without what only concerns the client's
 // own copy.
 func (p *Proxy) fillHeader(q *request) http.Header {
-	out := q.client.Clone()
-	for name, vs := range map[string][]string{"Accept-Encoding": q.Values("Accept-Encoding"), "Cookie": q.Values("Cookie")} {
-		if vs == nil {
+	out := p.forwardHeader(q)
+	for _, name := range [...]string{"Accept-Encoding", "Cookie"} {
+		if vs := q.Values(name); vs == nil {
 			delete(out, name)
 		} else {
 			out[name] = vs
@@ -130,11 +158,10 @@ func (p *Proxy) fillHeader(q *request) http.Header {
 	if out["Accept-Encoding"] == nil && q.site.Encodings != nil {
 		// Without the field an origin may use any coding (RFC 9110, section
 		// 12.5.3), and then all who asked for none would be given one.
-		out["Accept-Encoding"] = []string{"identity"}
+		out["Accept-Encoding"] = identity
 	}
 	delete(out, "If-None-Match")
 	delete(out, "If-Modified-Since")
-	p.forwardHeader(out, q)
 	return out
 }
 

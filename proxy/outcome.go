@@ -43,6 +43,9 @@ type outcome struct {
 
 func (o *outcome) writeHeader(status int) {
 	o.status = status
+	if h := o.w.Header(); h["Content-Type"] == nil {
+		h["Content-Type"] = nil // net/http would guess
+	}
 	o.w.WriteHeader(status)
 }
 
@@ -68,27 +71,17 @@ func (o *outcome) breakOff() {
 }
 
 // interim passes on an interim response (RFC 9110, section 15.2).
-func (o *outcome) interim(hint http.Header) {
+func (o *outcome) interim(status int, fields http.Header) {
 	if o.old {
 		return
 	}
 	h := o.w.Header()
 	before := maps.Clone(h)
-	status := http.StatusEarlyHints
-	for k, v := range hint {
-		if k == interimStatus {
-			status, _ = strconv.Atoi(v[0])
-			continue
-		}
-		h[k] = v
-	}
+	maps.Copy(h, fields)
 	o.w.WriteHeader(status)
 	clear(h)
 	maps.Copy(h, before)
 }
-
-// interimStatus is where a hint carries its status code.
-const interimStatus = ":status"
 
 // cacheStatus adds our member to Cache-Status, after those of the caches that
 // are nearer to the origin (RFC 9211, section 2).

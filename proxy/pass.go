@@ -5,11 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"slices"
 	"time"
 
@@ -24,9 +21,8 @@ type passage struct {
 	found  *store.Found // for a HEAD: what it may freshen
 	sent   time.Time
 	ticket store.Seq // of a POST, valid if the request is storable
+	interims
 }
-
-type passageKey struct{}
 
 // pass sends the request to the origin and the response to the client. Upgrades
 // become tunnels. found is what the store holds for a HEAD.
@@ -37,78 +33,51 @@ func (p *Proxy) pass(o *outcome, r *http.Request, q *request, found *store.Found
 			g.ticket, q.storable = f.Ticket, true
 		}
 	}
-	r = r.WithContext(context.WithValue(r.Context(), passageKey{}, g))
-	if !replayable(r) {
-		o.refuse(http.StatusBadRequest, "the request's content broke off")
-		return
+	send := p.relay
+	if upgrades(r.Header) {
+		send = p.upgrade
 	}
-	q.site.passer.ServeHTTP(o.writer(), r)
+	if r, ok := replayable(r); ok {
+		send(r, g)
+	} else {
+		o.refuse(http.StatusBadRequest, "the request's content broke off")
+	}
 	if r.Context().Err() != nil {
 		o.gone = true
 	}
 }
 
+// notPassed answers for an origin that did not.
+func (p *Proxy) notPassed(ctx context.Context, g *passage, err error) {
+	if ctx.Err() == nil {
+		g.q.site.counts.fetchErrors.Inc()
+		p.log.Warn("passing a request failed", "url", string(g.q.key), "error", err)
+	}
+	status, detail, text := failureOf(err)
+	g.o.detail = detail
+	g.o.refuse(status, text)
+}
+
 // maxReplay is the largest content of a request that is kept to be sent again.
 const maxReplay = 64 << 10
 
-// replayable reads the content of r, if it is small, so that it can be sent on
-// another connection when the kept one turns out to be closed before anything of
-// the request was written: the origin has seen nothing of it then, whatever the
-// method. It returns false when the client did not send all of it.
-func replayable(r *http.Request) bool {
+// replayable returns r with its content read, if it is small, so that it can be
+// sent on another connection when the kept one turns out to be closed before
+// anything of the request was written: the origin has seen nothing of it then,
+// whatever the method. It returns false when the client did not send all of it.
+func replayable(r *http.Request) (*http.Request, bool) {
 	n := r.ContentLength
 	if n <= 0 || n > maxReplay {
-		return true
+		return r, true
 	}
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r.Body, b); err != nil {
-		return false
+		return r, false
 	}
+	r = r.WithContext(r.Context())
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 	r.Body, _ = r.GetBody()
-	return true
-}
-
-func passageOf(r *http.Request) *passage { return r.Context().Value(passageKey{}).(*passage) }
-
-// newPasser makes what passes a site's requests. httputil.ReverseProxy does
-// upgrades, interim responses, trailers, and flushing of event streams.
-func (p *Proxy) newPasser(s *site) *httputil.ReverseProxy {
-	return &httputil.ReverseProxy{
-		Transport:     s.origin,
-		FlushInterval: 0,
-		BufferPool:    chunkPool{},
-		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			g := passageOf(pr.In)
-			var upgrade []string
-			if upgrades(pr.In.Header) {
-				upgrade = pr.In.Header["Upgrade"]
-			}
-			pr.Out.Header = pr.In.Header.Clone()
-			p.forwardHeader(pr.Out.Header, g.q)
-			if upgrade != nil {
-				pr.Out.Header["Connection"], pr.Out.Header["Upgrade"] = []string{"Upgrade"}, upgrade
-			}
-			target, _ := targetOf(pr.In)
-			if target != "*" && g.q.asked.method == http.MethodHead {
-				target = g.q.key.Target()
-			}
-			pr.Out.URL = &url.URL{Opaque: target}
-			pr.Out.Host = g.q.originHost()
-		},
-		ModifyResponse: func(resp *http.Response) error { return p.passed(resp) },
-		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
-			g := passageOf(r)
-			if r.Context().Err() == nil {
-				g.q.site.counts.fetchErrors.Inc()
-				p.log.Warn("passing a request failed", "url", string(g.q.key), "error", err)
-			}
-			status, detail, text := failureOf(err)
-			g.o.detail = detail
-			g.o.refuse(status, text)
-		},
-	}
+	return r, true
 }
 
 // passed does to the store what a passed response has to: an unsafe method that
@@ -116,28 +85,16 @@ func (p *Proxy) newPasser(s *site) *httputil.ReverseProxy {
 // HEAD freshens or ages what is stored (section 4.3.5), a POST may leave what a
 // GET will return. When it returns, what falls has fallen: whoever asks after
 // the response is never shown it.
-func (p *Proxy) passed(resp *http.Response) error {
-	g := passageOf(resp.Request)
-	q, o := g.q, g.o
+func (p *Proxy) passed(ctx context.Context, resp *http.Response, g *passage) {
 	received := time.Now()
-	o.fwdStatus = resp.StatusCode
+	g.o.fwdStatus = resp.StatusCode
+	cleanResponse(resp.Header, received)
 	switch {
-	case resp.StatusCode == http.StatusSwitchingProtocols:
-		return nil
-	case isUnsafe(resp.Request.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400:
-		cleanResponse(resp.Header, received)
-		if err := p.invalidated(resp, g, received); err != nil {
-			return err
-		}
+	case isUnsafe(g.q.asked.method) && resp.StatusCode >= 200 && resp.StatusCode < 400:
+		p.invalidated(context.WithoutCancel(ctx), resp, g, received)
 	case g.found != nil && g.found.Hit && resp.StatusCode == http.StatusOK:
-		cleanResponse(resp.Header, received)
-		p.headed(resp, g, received)
-	default:
-		cleanResponse(resp.Header, received)
+		p.headed(context.WithoutCancel(ctx), resp, g, received)
 	}
-	resp.Header = q.site.visible(resp.Header)
-	o.cacheStatus(resp.Header, q)
-	return nil
 }
 
 // isUnsafe reports whether a method may change the resource (RFC 9110, section
@@ -151,7 +108,7 @@ func isUnsafe(method string) bool {
 }
 
 // invalidated makes fall what an unsafe request changed.
-func (p *Proxy) invalidated(resp *http.Response, g *passage, received time.Time) error {
+func (p *Proxy) invalidated(ctx context.Context, resp *http.Response, g *passage, received time.Time) {
 	q := g.q
 	names := store.URLNames(q.key)
 	for _, f := range []string{"Location", "Content-Location"} {
@@ -166,28 +123,26 @@ func (p *Proxy) invalidated(resp *http.Response, g *passage, received time.Time)
 		}
 	}
 	if p.invalidate == nil {
-		return nil
+		return
 	}
-	ctx := context.WithoutCancel(resp.Request.Context())
 	posted := p.admitPosted(ctx, resp, g, received)
-	if err := p.invalidate(ctx, names, resp.Request.Method+" "+string(q.key)); err != nil {
+	if err := p.invalidate(ctx, names, q.asked.method+" "+string(q.key)); err != nil {
 		// The change was made, so the client must hear of it. What is stored
 		// may be old until it expires, and the operator must know.
-		p.log.Error("an unsafe request could not invalidate", "url", string(q.key), "method", resp.Request.Method, "error", err)
+		p.log.Error("an unsafe request could not invalidate", "url", string(q.key), "method", q.asked.method, "error", err)
 		q.site.counts.storeErrors.Inc()
-		return nil
+		return
 	}
 	if posted != nil {
 		p.keepPosted(ctx, resp, g, posted)
 	}
-	return nil
 }
 
 // admitPosted returns the entry that the response to a POST is kept as, if it
 // says that it is what a GET would return and no purge has covered it since the
 // request was sent. Its ticket is that of now, before the POST's own purge.
 func (p *Proxy) admitPosted(ctx context.Context, resp *http.Response, g *passage, received time.Time) *store.Entry {
-	if resp.Request.Method != http.MethodPost || !g.q.storable || resp.StatusCode != http.StatusOK || !answersGet(g.q.key, &g.q.site.Key, resp.Header) {
+	if g.q.asked.method != http.MethodPost || !g.q.storable || resp.StatusCode != http.StatusOK || !answersGet(g.q.key, &g.q.site.Key, resp.Header) {
 		return nil
 	}
 	q := g.q.forFill()
@@ -295,7 +250,7 @@ func (k *keeping) Read(b []byte) (int, error) {
 
 // headed lets the 200 to a HEAD freshen the stored response, or, where they
 // differ, make it stale (RFC 9111, section 4.3.5).
-func (p *Proxy) headed(resp *http.Response, g *passage, received time.Time) {
+func (p *Proxy) headed(ctx context.Context, resp *http.Response, g *passage, received time.Time) {
 	q, old := g.q.forFill(), &g.found.Entry
 	if !q.storable || !hasValidator(resp.Header) {
 		// Nothing tells whether this is about what is stored, and a purge that
@@ -312,12 +267,6 @@ func (p *Proxy) headed(resp *http.Response, g *passage, received time.Time) {
 		e.Life.TTL, e.Life.WhileRevalidate = 0, 0
 	}
 	if keep {
-		p.put(context.WithoutCancel(resp.Request.Context()), q, &e)
+		p.put(ctx, q, &e)
 	}
 }
-
-// chunkPool lends the proxy's chunks to httputil.
-type chunkPool struct{}
-
-func (chunkPool) Get() []byte  { return *getChunk() }
-func (chunkPool) Put(b []byte) { putChunk(&b) }

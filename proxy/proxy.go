@@ -30,7 +30,7 @@ type Proxy struct {
 	access     *slog.Logger
 	transport  func(s *Site) http.RoundTripper
 	counts     *counts
-	loopID     string // names this proxy in CDN-Loop
+	loop       []string // one value, which names this proxy in CDN-Loop
 
 	sites      atomic.Pointer[siteTable]
 	flights    flights
@@ -51,7 +51,7 @@ func New(o Options) (*Proxy, error) {
 	}
 	p := &Proxy{
 		store: o.Store, invalidate: o.Invalidate, served: o.Served, heat: o.Heat, fetched: o.Fetched, covers: o.Covers, trusted: o.Trusted, log: o.Log, access: o.Access, transport: o.Transport,
-		unshared: newUnshared(), resting: newUnshared(), loopID: "surrogate-" + rand.Text()[:12],
+		unshared: newUnshared(), resting: newUnshared(), loop: []string{"surrogate-" + rand.Text()[:12]},
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -129,7 +129,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Content-Length"] = []string{"0"}
 		o.writeHeader(http.StatusOK)
 		return
-	case headerHasToken(r.Header["Cdn-Loop"], p.loopID):
+	case headerHasToken(r.Header["Cdn-Loop"], p.loop[0]):
 		o.refuse(http.StatusLoopDetected, "the request has come by here before")
 		return
 	}
@@ -255,7 +255,7 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 	if !rd.led {
 		patience = q.site.Fill.Wait
 	}
-	a, err := f.await(r.Context(), patience, func(h http.Header) { o.interim(h) })
+	a, err := f.await(r.Context(), patience, func(h hint) { o.interim(h.status, h.header) })
 	if r.Context().Err() != nil {
 		o.gone = true
 		return true

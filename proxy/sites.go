@@ -17,14 +17,14 @@ type site struct {
 	origin http.RoundTripper
 	// warming is the origin again, with connections of its own: no visitor waits
 	// for one that warming has.
-	warming http.RoundTripper
-	passer  *httputil.ReverseProxy
-	hidden  map[string]bool // fields, in canonical form, that are not passed on to clients
-	tagged  []string        // TagFields without Cache-Groups, canonical
-	groups  bool            // TagFields has Cache-Groups
-	deps    []string        // DepFields, canonical
-	counts  *siteCounts
-	picks   codingPicks
+	warming  http.RoundTripper
+	upgrader *httputil.ReverseProxy
+	hidden   map[string]bool // fields, in canonical form, that are not passed on to clients
+	tagged   []string        // TagFields without Cache-Groups, canonical
+	groups   bool            // TagFields has Cache-Groups
+	deps     []string        // DepFields, canonical
+	counts   *siteCounts
+	picks    codingPicks
 }
 
 const cacheGroups = "Cache-Groups"
@@ -95,7 +95,7 @@ func (p *Proxy) newSite(c Site) *site {
 	}
 	o := p.newOrigin(s)
 	s.origin, s.warming = o, o.apart(p.newTransport(s, 0))
-	s.passer = p.newPasser(s)
+	s.upgrader = p.newUpgrader(s)
 	return s
 }
 
