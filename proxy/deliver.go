@@ -218,7 +218,7 @@ func (p *Proxy) deliverLive(o *outcome, r *http.Request, q *request, resp *http.
 	o.cacheStatus(h, q)
 	if resp.StatusCode == http.StatusOK && q.asked.conditional {
 		// The fetch was made without the client's conditions.
-		e := store.Entry{Status: resp.StatusCode, Head: storedHead(resp.Header, nil)}
+		e := store.Entry{Status: resp.StatusCode, Head: storedHead(resp.Header, func(string) bool { return false })}
 		if notModified(q.client, &e) {
 			writeNotModified(o, h)
 			return

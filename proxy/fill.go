@@ -288,17 +288,23 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 // large to be stored, or nobody wanted the rest of it.
 func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Response, began time.Time) (fits bool, err error) {
 	fill := &q.site.Fill
-	timer := time.AfterFunc(fill.IdleTimeout, func() { f.cancel(errIdleTimeout) })
-	defer timer.Stop()
-	end := time.AfterFunc(time.Until(began.Add(fill.Deadline)), func() { f.cancel(errDeadline) })
-	defer end.Stop()
+	end := began.Add(fill.Deadline)
+	patience := func() time.Duration { return min(fill.IdleTimeout, time.Until(end)) }
+	timer := time.AfterFunc(patience(), func() {
+		if time.Now().Before(end) {
+			f.cancel(errIdleTimeout)
+		} else {
+			f.cancel(errDeadline)
+		}
+	})
+	defer func() { timer.Stop() }()
 	chunk := getChunk()
 	defer putChunk(chunk)
 	fits = true
 	for {
 		n, err := resp.Body.Read(*chunk)
 		if n > 0 {
-			timer.Reset(fill.IdleTimeout)
+			timer.Reset(patience())
 			if !f.write(ctx, (*chunk)[:n], q.site.MaxObject) {
 				return false, cause(ctx, ctx.Err())
 			}
@@ -306,7 +312,8 @@ func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Re
 				// Newcomers could not read it from the start.
 				fits = false
 				timer.Stop()
-				end.Stop()
+				patience = func() time.Duration { return fill.IdleTimeout }
+				timer = time.AfterFunc(patience(), func() { f.cancel(errIdleTimeout) })
 				p.land(f)
 			}
 			if fits {

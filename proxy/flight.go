@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ type flight struct {
 	cost   time.Duration // from the request to the response's head
 
 	mu      sync.Mutex
-	wake    chan struct{} // closed and replaced whenever a field below changes
+	wake    chan struct{} // closed whenever a field below changes; nil when nobody waits
 	hints   []hint        // interim responses (103) received so far
 	ans     *answer       // nil until the response's head is here
 	buf     []byte        // content received, from offset base
@@ -48,7 +49,7 @@ type flight struct {
 	done    bool          // no more will come
 	err     error         // why not all of it came
 	trailer http.Header
-	clients map[*reader]struct{}
+	clients []*reader
 	lone    bool // goes on without clients: a background refresh, or it is to be stored
 	ledGone bool // the client it was begun for has left
 	taken   bool // that client took the live response
@@ -79,21 +80,31 @@ type reader struct {
 func newFlight(id flightID, ticket store.Seq, cancel context.CancelCauseFunc) *flight {
 	return &flight{
 		id: id, ticket: ticket, cancel: cancel, began: time.Now(),
-		wake: make(chan struct{}), landed: make(chan struct{}), clients: make(map[*reader]struct{}),
+		landed: make(chan struct{}),
 	}
 }
 
 // changed wakes all who wait. f.mu is held.
 func (f *flight) changed() {
-	close(f.wake)
-	f.wake = make(chan struct{})
+	if f.wake != nil {
+		close(f.wake)
+		f.wake = nil
+	}
+}
+
+// change is closed at the next change. f.mu is held.
+func (f *flight) change() <-chan struct{} {
+	if f.wake == nil {
+		f.wake = make(chan struct{})
+	}
+	return f.wake
 }
 
 // join adds a client.
 func (f *flight) join(led bool) *reader {
 	rd := &reader{led: led, moved: time.Now()}
 	f.mu.Lock()
-	f.clients[rd] = struct{}{}
+	f.clients = append(f.clients, rd)
 	f.mu.Unlock()
 	return rd
 }
@@ -103,7 +114,7 @@ func (f *flight) join(led bool) *reader {
 func (f *flight) leave(rd *reader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.clients, rd)
+	f.forget(rd)
 	if rd.led {
 		f.ledGone = true
 		if f.ans != nil && f.ans.live != nil {
@@ -117,6 +128,13 @@ func (f *flight) leave(rd *reader) {
 		f.cancel(context.Canceled)
 	}
 	f.changed() // a writer that waited for this reader may go on
+}
+
+// forget removes a client, if it is still there. f.mu is held.
+func (f *flight) forget(rd *reader) {
+	if i := slices.Index(f.clients, rd); i >= 0 {
+		f.clients = slices.Delete(f.clients, i, i+1)
+	}
 }
 
 // closeLive gives up the live response. f.mu is held.
@@ -140,7 +158,11 @@ func (f *flight) await(ctx context.Context, patience time.Duration, onHint func(
 	shown := 0
 	for {
 		f.mu.Lock()
-		ans, err, wake, hints := f.ans, f.err, f.wake, f.hints[shown:]
+		ans, err, hints := f.ans, f.err, f.hints[shown:]
+		var wake <-chan struct{}
+		if ans == nil && err == nil {
+			wake = f.change()
+		}
 		f.mu.Unlock()
 		for _, h := range hints {
 			onHint(h)
@@ -200,7 +222,11 @@ func (f *flight) next(ctx context.Context, rd *reader, idle func()) ([]byte, err
 			f.mu.Unlock()
 			return p, nil
 		}
-		done, err, wake := f.done, f.err, f.wake
+		done, err := f.done, f.err
+		var wake <-chan struct{}
+		if waited && !done && err == nil {
+			wake = f.change()
+		}
 		f.mu.Unlock()
 		if done || err != nil {
 			return nil, err
@@ -268,7 +294,7 @@ func (f *flight) write(ctx context.Context, p []byte, limit int64) bool {
 	f.spilled, f.lone = true, false
 	for len(f.clients) > 0 && ctx.Err() == nil {
 		slowest := f.base + int64(len(f.buf))
-		for rd := range f.clients {
+		for _, rd := range f.clients {
 			slowest = min(slowest, rd.off)
 		}
 		if slowest > f.base {
@@ -282,7 +308,7 @@ func (f *flight) write(ctx context.Context, p []byte, limit int64) bool {
 		if f.shed(slowest) {
 			continue
 		}
-		wake := f.wake
+		wake := f.change()
 		f.mu.Unlock()
 		wait := time.NewTimer(slowFor)
 		select {
@@ -305,7 +331,7 @@ var errTooSlow = errors.New("this client took nothing for too long while others 
 // others. f.mu is held.
 func (f *flight) shed(off int64) bool {
 	var slow []*reader
-	for rd := range f.clients {
+	for _, rd := range f.clients {
 		if rd.off == off && time.Since(rd.moved) >= slowFor {
 			slow = append(slow, rd)
 		}
@@ -315,7 +341,7 @@ func (f *flight) shed(off int64) bool {
 	}
 	for _, rd := range slow {
 		rd.lost = true
-		delete(f.clients, rd)
+		f.forget(rd)
 	}
 	return true
 }

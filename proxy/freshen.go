@@ -31,7 +31,7 @@ func (p *Policy) refresh(a *asked, e *store.Entry, h http.Header, sent, received
 	}
 	adm := p.admit(&get, status, fields, sent, received, rnd)
 	out := *e
-	out.Head = storedHead(fields, adm.privateFields)
+	out.Head = storedHead(fields, func(name string) bool { return slices.Contains(adm.privateFields, name) })
 	out.Life = adm.life
 	if adm.keep {
 		out.Vary = adm.vary
@@ -82,15 +82,11 @@ func isHopByHop(name string, h http.Header) bool {
 }
 
 // storedHead is what of a response's fields is stored: all but Age, the
-// hop-by-hop ones, and those that omit names in canonical form.
-func storedHead(h http.Header, omit []string) store.Head {
-	kept := make(http.Header, len(h))
-	for name, vs := range h {
-		if name != "Age" && !isHopByHop(name, h) && !slices.Contains(omit, name) {
-			kept[name] = vs
-		}
-	}
-	return store.HeadOf(kept)
+// hop-by-hop ones, and those that omit says.
+func storedHead(h http.Header, omit func(name string) bool) store.Head {
+	return store.HeadOfSome(h, func(name string) bool {
+		return name != "Age" && !isHopByHop(name, h) && !omit(name)
+	})
 }
 
 // headMatches reports whether the 200 to a HEAD with fields h describes e: then

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -167,7 +168,7 @@ func matchName(patterns []string, name string) bool {
 // forFill returns a copy of q that a fill may keep after the client has left.
 func (q *request) forFill() *request {
 	c := *q
-	c.client = q.client.Clone()
+	c.client = maps.Clone(q.client) // whoever edits it does so by whole values
 	c.asked.header = c.client
 	c.normalise()
 	return &c

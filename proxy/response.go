@@ -24,8 +24,11 @@ func cleanResponse(h http.Header, received time.Time) {
 	}
 }
 
-// visible returns the fields that clients see.
+// visible returns the fields that clients see, nil if there are none.
 func (s *site) visible(h http.Header) http.Header {
+	if len(h) == 0 {
+		return nil
+	}
 	out := make(http.Header, len(h))
 	for k, v := range h {
 		if !s.hidden[k] {
@@ -40,21 +43,17 @@ func (s *site) visible(h http.Header) http.Header {
 // field each, the first that the site has for them, are in neither: the entry
 // has them, and tagFieldsOf brings them back.
 func (s *site) split(h http.Header, omit []string) (visible, hidden store.Head) {
-	shown := make(http.Header, len(h))
-	var kept http.Header
 	plain := s.plainlyTagged(h)
-	for k, v := range h {
-		switch {
-		case !s.hidden[k]:
-			shown[k] = v
-		case !plain || !s.isTagField(k):
-			if kept == nil {
-				kept = make(http.Header)
-			}
-			kept[k] = v
+	visible = storedHead(h, func(name string) bool { return s.hidden[name] || slices.Contains(omit, name) })
+	for k := range h {
+		if s.hidden[k] && !(plain && s.isTagField(k)) {
+			hidden = storedHead(h, func(name string) bool {
+				return !s.hidden[name] || plain && s.isTagField(name) || slices.Contains(omit, name)
+			})
+			break
 		}
 	}
-	return storedHead(shown, omit), storedHead(kept, omit)
+	return visible, hidden
 }
 
 func (s *site) isTagField(name string) bool {

@@ -99,24 +99,20 @@ type Head string
 
 // HeadOf renders h, in no particular order of names, values of one name in
 // their order.
-func HeadOf(h http.Header) Head {
-	var b strings.Builder
-	n := 0
+func HeadOf(h http.Header) Head { return HeadOfSome(h, func(string) bool { return true }) }
+
+// HeadOfSome renders as HeadOf does the fields of h whose names are to be kept.
+func HeadOfSome(h http.Header, keep func(name string) bool) Head {
+	b := make([]byte, 0, 2<<10) // on the stack
 	for k, vs := range h {
+		if !keep(k) {
+			continue
+		}
 		for _, v := range vs {
-			n += len(k) + len(v) + 4
+			b = append(append(append(append(b, k...), ": "...), v...), "\r\n"...)
 		}
 	}
-	b.Grow(n)
-	for k, vs := range h {
-		for _, v := range vs {
-			b.WriteString(k)
-			b.WriteString(": ")
-			b.WriteString(v)
-			b.WriteString("\r\n")
-		}
-	}
-	return Head(b.String())
+	return Head(b)
 }
 
 // All yields name and value of each field line.
