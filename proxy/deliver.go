@@ -212,7 +212,7 @@ func (p *Proxy) streamFlight(o *outcome, r *http.Request, f *flight, rd *reader,
 func (p *Proxy) deliverLive(o *outcome, r *http.Request, q *request, resp *http.Response) {
 	defer resp.Body.Close()
 	h := o.w.Header()
-	for k, v := range q.site.visible(resp.Header) {
+	for k, v := range resp.Header { // receive has hidden what is to be hidden
 		h[k] = v
 	}
 	o.cacheStatus(h, q)

@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"hash/maphash"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pquerna/cachecontrol/cacheobject"
@@ -72,8 +74,34 @@ func parseRequest(lines []string) requestDirectives {
 	return d
 }
 
+// A knownControl is a Cache-Control of one line and what it says.
+type knownControl struct {
+	line string
+	says responseDirectives
+}
+
+// knownControls are some that were parsed before, by their hash: origins say the
+// same few again and again. What each says is shared, and nobody edits it.
+var (
+	knownControls [64]atomic.Pointer[knownControl]
+	controlSeed   = maphash.MakeSeed()
+)
+
 // parseResponse parses the lines of a response's Cache-Control.
 func parseResponse(lines []string) responseDirectives {
+	if len(lines) != 1 || len(lines[0]) > 256 {
+		return parseControl(lines)
+	}
+	at := &knownControls[maphash.String(controlSeed, lines[0])%uint64(len(knownControls))]
+	k := at.Load()
+	if k == nil || k.line != lines[0] {
+		k = &knownControl{strings.Clone(lines[0]), parseControl(lines)}
+		at.Store(k)
+	}
+	return k.says
+}
+
+func parseControl(lines []string) responseDirectives {
 	var c cleaner
 	for m := range members(lines) {
 		c.add(m)

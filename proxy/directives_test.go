@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -114,4 +115,19 @@ func FuzzDirectives(f *testing.F) {
 			t.Errorf("%q, no-store may be stored", a)
 		}
 	})
+}
+
+// What was parsed before is not mixed up with what falls into its place.
+func TestControlsAreKept(t *testing.T) {
+	for range 2 {
+		for i := range 1000 {
+			line := "max-age=" + strconv.Itoa(i)
+			if i%2 == 1 {
+				line += `, private="a"`
+			}
+			if got, want := parseResponse([]string{line}), parseControl([]string{line}); !reflect.DeepEqual(got, want) {
+				t.Fatalf("%s: %+v, not %+v", line, got, want)
+			}
+		}
+	}
 }

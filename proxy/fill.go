@@ -238,15 +238,16 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 		}
 		s.counts.notKept(adm.why)
 		f.unkept = adm.why
-		a.header = s.visible(resp.Header)
-		a.live = resp
+		s.hide(resp.Header)
+		a.header, a.live = resp.Header, resp
 		f.answered(a)
 		return
 	}
 	defer resp.Body.Close()
 	p.unshared.remove(q.key)
 	e := p.newEntry(q, f.ticket, resp.StatusCode, resp.Header, adm, received.Sub(sent))
-	a.entry, a.header = e, s.visible(resp.Header)
+	s.hide(resp.Header)
+	a.entry, a.header = e, resp.Header
 	announceTrailers(a.header, resp.Trailer)
 	if n := resp.ContentLength; n > 0 {
 		f.buf = make([]byte, 0, min(n, 1<<20))

@@ -68,7 +68,9 @@ func updates(name string) bool {
 // section 3.1, RFC 9110 section 7.6.1): by its name, or because Connection in h
 // lists it.
 func isHopByHop(name string, h http.Header) bool {
-	if slices.Contains(hopByHop, name) {
+	switch name { // as hopByHop
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Transfer-Encoding", "Upgrade",
+		"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "Trailer":
 		return true
 	}
 	for _, line := range h["Connection"] {

@@ -156,3 +156,14 @@ func TestStoredHead(t *testing.T) {
 		t.Error("the response's own fields were edited")
 	}
 }
+
+func TestIsHopByHop(t *testing.T) {
+	for _, name := range hopByHop {
+		if !isHopByHop(name, nil) {
+			t.Errorf("%s is passed on", name)
+		}
+	}
+	if h := (http.Header{"Connection": {"close, x-named"}}); !isHopByHop("X-Named", h) || isHopByHop("X-Other", h) {
+		t.Error("what Connection names, and nothing else, is not passed on")
+	}
+}

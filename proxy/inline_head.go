@@ -16,7 +16,7 @@ func asPlain(e *store.Entry) store.Flags {
 	if !e.Complete() || e.Trailer != "" || e.Status < 200 || !bodyAllowed(e.Status) || http.StatusText(e.Status) == "" {
 		return 0
 	}
-	var dated, typed, sized bool
+	var dated, sized bool
 	rest := string(e.Head)
 	for rest != "" {
 		line, after, ok := strings.Cut(rest, "\r\n")
@@ -28,8 +28,6 @@ func asPlain(e *store.Entry) store.Flags {
 		switch name {
 		case "Date":
 			dated = true
-		case "Content-Type":
-			typed = true
 		case "Content-Length":
 			if sized || value != strconv.Itoa(len(e.Body)) {
 				return 0
@@ -40,7 +38,7 @@ func asPlain(e *store.Entry) store.Flags {
 		}
 	}
 	switch {
-	case !dated, !typed && len(e.Body) > 0: // net/http would add what it thinks
+	case !dated: // net/http would add it
 		return 0
 	case sized:
 		return store.Plain | store.Sized

@@ -191,7 +191,7 @@ var inlineCases = []struct {
 	{"big", ask("GET", "/big"), visitor, 0},
 	{"medium", ask("GET", "/medium"), visitor, 0},
 	{"empty", ask("GET", "/empty"), visitor, 0},
-	{"untyped", ask("GET", "/untyped"), visitor, 1},
+	{"untyped", ask("GET", "/untyped"), visitor, 0},
 	{"redirect", ask("GET", "/moved"), visitor, 0},
 	{"not found", ask("GET", "/gone"), visitor, 0},
 	{"odd status", ask("GET", "/unlikely"), visitor, 1},

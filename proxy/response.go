@@ -38,6 +38,15 @@ func (s *site) visible(h http.Header) http.Header {
 	return out
 }
 
+// hide deletes the fields that clients do not see.
+func (s *site) hide(h http.Header) {
+	for k, hidden := range s.hidden {
+		if hidden {
+			delete(h, k)
+		}
+	}
+}
+
 // split returns the fields to store as clients see them, and those that belong
 // to the response but are hidden from clients. Tags and deps that came in one
 // field each, the first that the site has for them, are in neither: the entry

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -103,7 +104,9 @@ func HeadOf(h http.Header) Head { return HeadOfSome(h, func(string) bool { retur
 
 // HeadOfSome renders as HeadOf does the fields of h whose names are to be kept.
 func HeadOfSome(h http.Header, keep func(name string) bool) Head {
-	b := make([]byte, 0, 2<<10) // on the stack
+	at := heads.Get().(*[]byte)
+	defer heads.Put(at)
+	b := (*at)[:0]
 	for k, vs := range h {
 		if !keep(k) {
 			continue
@@ -112,8 +115,12 @@ func HeadOfSome(h http.Header, keep func(name string) bool) Head {
 			b = append(append(append(append(b, k...), ": "...), v...), "\r\n"...)
 		}
 	}
+	*at = b
 	return Head(b)
 }
+
+// heads are where heads are written before it is known how long they are.
+var heads = sync.Pool{New: func() any { return new([]byte) }}
 
 // All yields name and value of each field line.
 func (h Head) All() iter.Seq2[string, string] {
