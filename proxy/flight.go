@@ -293,17 +293,19 @@ func (f *flight) write(ctx context.Context, p []byte, limit int64) bool {
 	}
 	f.spilled, f.lone = true, false
 	for len(f.clients) > 0 && ctx.Err() == nil {
+		if len(f.buf) < window {
+			return true
+		}
 		slowest := f.base + int64(len(f.buf))
 		for _, rd := range f.clients {
 			slowest = min(slowest, rd.off)
 		}
 		if slowest > f.base {
 			// A new slice: clients may still be sending the old one.
-			f.buf = append(make([]byte, 0, window), f.buf[slowest-f.base:]...)
+			rest := f.buf[slowest-f.base:]
+			f.buf = append(make([]byte, 0, max(window, len(rest))+chunkSize), rest...)
 			f.base = slowest
-		}
-		if len(f.buf) < window {
-			return true
+			continue
 		}
 		if f.shed(slowest) {
 			continue
