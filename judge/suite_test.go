@@ -26,8 +26,10 @@ var (
 const suitePackage = "http-cache-tests@0.4.5"
 
 // suiteSite is what the suite needs beyond the defaults: it has tests that want
-// responses with Set-Cookie stored, which nobody should do by default.
-const suiteSite = `set_cookie = "store"`
+// responses with Set-Cookie stored, which nobody should do by default, and it
+// takes what was fetched again after a purge for what should have fallen.
+const suiteSite = `set_cookie = "store"
+warm.rewarm = 0`
 
 // listTests is a program for node that lists the suite's tests as its own
 // command line does: that adds Surrogate-Control where there is such a file.
