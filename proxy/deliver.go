@@ -188,7 +188,7 @@ func (p *Proxy) streamFlight(o *outcome, r *http.Request, f *flight, rd *reader,
 		if err != nil {
 			if r.Context().Err() != nil {
 				o.gone = true
-				return
+				panic(http.ErrAbortHandler) // it may be we who end it
 			}
 			o.breakOff()
 		}

@@ -27,7 +27,7 @@ import (
 // passing serves an origin through a proxy that passes everything.
 func passing(t *testing.T, origin http.Handler) (front *httptest.Server) {
 	back := httptest.NewServer(origin)
-	t.Cleanup(back.Close)
+	t.Cleanup(func() { back.CloseClientConnections(); back.Close() })
 	u, err := url.Parse(back.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -173,12 +173,12 @@ func TestPassStreams(t *testing.T) {
 				}
 				if name != "known length" {
 					w.(http.Flusher).Flush()
-					<-step
+					await(r, step)
 				}
 				for _, s := range []string{"first", "then.", "last."} {
 					io.WriteString(w, s)
 					w.(http.Flusher).Flush()
-					<-step
+					await(r, step)
 				}
 			}))
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -198,6 +198,14 @@ func TestPassStreams(t *testing.T) {
 				t.Errorf("%q, %v", b, err)
 			}
 		})
+	}
+}
+
+// await waits for the next step of a test that has not given up.
+func await(r *http.Request, step <-chan struct{}) {
+	select {
+	case <-step:
+	case <-r.Context().Done():
 	}
 }
 
@@ -340,24 +348,34 @@ func TestPassBreaksOff(t *testing.T) {
 
 // A request ended by the server, as when it shuts down, is not ended as if it
 // were whole.
-func TestPassCut(t *testing.T) {
-	front := passing(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "some")
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	}))
-	base, cut := context.WithCancel(context.Background())
-	inner := front.Config.Handler
-	front.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer context.AfterFunc(base, cancel)()
-		inner.ServeHTTP(w, r.WithContext(ctx))
-	})
-	resp := do(t, passedRequest(t, t.Context(), "GET", front.URL+"/", nil))
-	io.ReadFull(resp.Body, make([]byte, 4))
-	cut()
-	if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("the body ended with %v", err)
+func TestCut(t *testing.T) {
+	for name, control := range map[string]string{"passed": "", "not kept": "no-store", "kept": "max-age=60"} {
+		t.Run(name, func(t *testing.T) {
+			front := passing(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", control)
+				io.WriteString(w, "some")
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+			}))
+			base, cut := context.WithCancel(context.Background())
+			inner := front.Config.Handler
+			front.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithCancel(r.Context())
+				defer cancel()
+				defer context.AfterFunc(base, cancel)()
+				inner.ServeHTTP(w, r.WithContext(ctx))
+			})
+			r := passedRequest(t, t.Context(), "GET", front.URL+"/", nil)
+			if name != "passed" {
+				r.Header.Del("Cookie")
+			}
+			resp := do(t, r)
+			io.ReadFull(resp.Body, make([]byte, 4))
+			cut()
+			if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("the body ended with %v", err)
+			}
+			front.CloseClientConnections()
+		})
 	}
 }
