@@ -22,6 +22,7 @@ const (
 	maxWaits    = 10_000                 // claims of others that this node waits for
 	pollClaims  = 100 * time.Millisecond // how often it looks whether they are gone
 	pollBatch   = 256                    // how many at once
+	maxAsks     = 3                      // how often a claim is asked for where one is woken at once
 	pollsInVain = 5                      // after so many without an answer nobody waits any more
 )
 
@@ -67,21 +68,41 @@ func (c *claims) wake(key string) {
 	}
 }
 
+// gone wakes those who wait with w. Whoever has begun to wait under its key since
+// may wait for another claim.
+func (c *claims) gone(key string, w *wait) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waits[key] == w {
+		delete(c.waits, key)
+		close(w.over)
+	}
+}
+
 // some returns keys that are waited for, and wakes those whose time is over.
-func (c *claims) some() []string {
+func (c *claims) some() (keys []string, waits []*wait) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	var keys []string
 	for k, w := range c.waits {
 		if now.After(w.until) {
 			delete(c.waits, k)
 			close(w.over)
 		} else if len(keys) < pollBatch {
-			keys = append(keys, k)
+			keys, waits = append(keys, k), append(waits, w)
 		}
 	}
-	return keys
+	return keys, waits
+}
+
+// isOver reports whether those who wait have been woken.
+func (w *wait) isOver() bool {
+	select {
+	case <-w.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // A claim is a store.Claim.
@@ -99,8 +120,25 @@ func (s *Store) Claim(ctx context.Context, id string, ttl time.Duration) (store.
 		return nil, nil, fmt.Errorf("redisstore: claim: %w", errNotReady)
 	}
 	sum := sha256.Sum256([]byte(id))
+	// Who is woken before he has an answer knows nothing: the poll may have asked
+	// before there was a claim at all. So he asks again.
+	for try := 1; ; try++ {
+		c, w, err := s.claim(ctx, inc, hex.EncodeToString(sum[:16]), ttl)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case c != nil:
+			return c, nil, nil
+		case !w.isOver() || try == maxAsks:
+			return nil, w.over, nil
+		}
+	}
+}
+
+// claim asks for a claim once, and returns what to wait with if it is another's.
+func (s *Store) claim(ctx context.Context, inc *incarnation, id string, ttl time.Duration) (*claim, *wait, error) {
 	now := time.Now()
-	c := &claim{s: s, key: inc.key("claim", hex.EncodeToString(sum[:16])), token: strconv.FormatUint(rand.Uint64(), 36), began: now, ends: now.Add(ttl)}
+	c := &claim{s: s, key: inc.key("claim", id), token: strconv.FormatUint(rand.Uint64(), 36), began: now, ends: now.Add(ttl)}
 	// It waits before it asks: a release in between would not be noticed.
 	w := s.claims.wait(c.key, ttl)
 	if w == nil {
@@ -116,7 +154,7 @@ func (s *Store) Claim(ctx context.Context, id string, ttl time.Duration) (store.
 	case err != nil && !errors.Is(err, redis.Nil):
 		return nil, nil, err
 	case err == nil && holder != "" && holder != c.token:
-		return nil, w.over, nil
+		return nil, w, nil
 	}
 	s.own.add(c)
 	return c, nil, nil
@@ -168,7 +206,7 @@ func (s *Store) listen(ctx context.Context) {
 // for himself. Not at the first failure, because a thousand clients at once make
 // Redis late, and they are whom claims are for.
 func (s *Store) pollClaims(ctx context.Context, vain int) int {
-	keys := s.claims.some()
+	keys, waits := s.claims.some()
 	if len(keys) == 0 {
 		return 0
 	}
@@ -187,7 +225,7 @@ func (s *Store) pollClaims(ctx context.Context, vain int) int {
 	}
 	for i, k := range keys {
 		if err == nil && gone[i].Val() == 0 || vain >= pollsInVain {
-			s.claims.wake(k)
+			s.claims.gone(k, waits[i])
 		}
 	}
 	return vain

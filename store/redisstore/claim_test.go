@@ -135,3 +135,23 @@ func TestAClaimIsNotRenewedBeyondItsTime(t *testing.T) {
 		t.Error("an earlier owner took the claim along")
 	}
 }
+
+// What the poll has found out before somebody began to wait is not about the
+// claim that he waits for.
+func TestAnOldPollWakesNobodyNew(t *testing.T) {
+	var c claims
+	c.init()
+	first := c.wait("k", time.Minute)
+	keys, waits := c.some()
+	c.wake("k")
+	second := c.wait("k", time.Minute)
+	c.gone(keys[0], waits[0])
+	if !first.isOver() || second.isOver() {
+		t.Errorf("over: the first %v, the second %v; want true and false", first.isOver(), second.isOver())
+	}
+	keys, waits = c.some()
+	c.gone(keys[0], waits[0])
+	if !second.isOver() {
+		t.Error("the second is not woken by a poll of its own")
+	}
+}
