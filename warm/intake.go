@@ -124,7 +124,7 @@ const (
 // Warm queues what is asked. It returns a *RequestError, and has queued nothing,
 // if something about a is wrong as a whole, or all that it names is. Single
 // URLs that are wrong are left out, and told in the Answer and among the run's
-// failures. An error of the queue, or of reading the list, leaves what came
+// failures. An error of the queue, or of reading the list, leaves what was queued
 // before it queued, and the Answer tells what that is.
 func (in *Intake) Warm(ctx context.Context, a Ask) (Answer, error) {
 	var ps problems
@@ -211,7 +211,7 @@ func (in *Intake) addAll(ctx context.Context, a *Ask, home *SitePlan, ad *adder)
 	}
 	for l, err := range linesOf(a.List) {
 		if err != nil {
-			return fmt.Errorf("the list broke off in line %d: %w", l.number, err)
+			return &brokenList{l.number, err}
 		}
 		var j store.Job
 		if err = l.err; err == nil {
@@ -280,6 +280,17 @@ func (a *Answer) refused() error {
 	return ps.err()
 }
 
+// A brokenList is a list that did not come to its end.
+type brokenList struct {
+	line int
+	err  error
+}
+
+func (e *brokenList) Error() string {
+	return fmt.Sprintf("the list broke off in line %d: %v", e.line, e.err)
+}
+func (e *brokenList) Unwrap() error { return e.err }
+
 // errTaken ends the reading of a list whose run is there already.
 var errTaken = errors.New("the run is there already")
 
@@ -327,6 +338,9 @@ func (ad *adder) flush(ctx context.Context) error {
 // end queues the last jobs and says that there are no more; why is the error
 // that kept more from coming, if one did.
 func (ad *adder) end(ctx context.Context, why error) error {
+	if _, broke := errors.AsType[*brokenList](why); broke && !ad.begun {
+		return why // whoever was sending it may have given it up
+	}
 	ctx = context.WithoutCancel(ctx) // a run that nobody seals would never be done
 	if why == nil || !errors.Is(why, errTaken) {
 		if err := ad.flush(ctx); err != nil {

@@ -274,12 +274,29 @@ func (b brokenReader) Read(p []byte) (int, error) {
 
 func TestBrokenListKeepsWhatCame(t *testing.T) {
 	w := newTown(t)
-	a, err := w.in.Warm(t.Context(), Ask{Site: "shop", List: brokenReader{strings.NewReader("/a\n/b\n/c")}})
-	if err == nil || a.Added < 2 || a.ID == "" {
+	var list strings.Builder
+	for i := range batch + 1 {
+		fmt.Fprintf(&list, "/a/%d\n", i)
+	}
+	a, err := w.in.Warm(t.Context(), Ask{Site: "shop", List: brokenReader{strings.NewReader(list.String() + "/a/50")}})
+	if err == nil || a.Added != batch+1 || a.ID == "" {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	if p := w.progress(a.ID); !p.Sealed || len(p.Failures) == 0 || !strings.Contains(p.Failures[0].Why, "cable cut") {
+	if p := w.progress(a.ID); p.Total != batch+1 || !p.Sealed || len(p.Failures) == 0 || !strings.Contains(p.Failures[0].Why, "cable cut") {
 		t.Errorf("%+v", p)
+	}
+}
+
+// A list of which nothing was queued yet when it broke off queues nothing: who
+// sent it may have given it up. What came of its last line may be a part of it.
+func TestShortBrokenListQueuesNothing(t *testing.T) {
+	w := newTown(t)
+	a, err := w.in.Warm(t.Context(), Ask{ID: "given-up", Site: "shop", List: brokenReader{strings.NewReader("/a\n/b\n/c")}})
+	if err == nil || !strings.Contains(err.Error(), "line 3") || a.Added != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if _, err := w.in.queue.Progress(t.Context(), "given-up"); !errors.Is(err, store.ErrNoRun) {
+		t.Errorf("a run was begun: %v", err)
 	}
 }
 

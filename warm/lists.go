@@ -42,14 +42,15 @@ func linesOf(r io.Reader) iter.Seq2[line, error] {
 				}
 				l.text = string(bytes.TrimSpace(text))
 			}
+			if err != nil && err != io.EOF {
+				// What there is of this line may be a part of it only.
+				yield(line{number: n}, err)
+				return
+			}
 			if (l.err != nil || l.text != "" && !strings.HasPrefix(l.text, "#")) && !yield(l, nil) {
 				return
 			}
 			if err == io.EOF {
-				return
-			}
-			if err != nil {
-				yield(line{number: n}, err)
 				return
 			}
 		}

@@ -193,7 +193,7 @@ func (s *sitemapReading) found(f found) error {
 		s.maps = append(s.maps, f)
 		return nil
 	}
-	next, ok := s.target(f.loc)
+	next, ok := s.target(f)
 	if !ok {
 		return nil
 	}
@@ -205,8 +205,14 @@ func (s *sitemapReading) found(f found) error {
 }
 
 // target makes a job of a location. Feeds have them relative at times.
-func (s *sitemapReading) target(loc string) (store.Job, bool) {
-	next, err := s.in.target(loc, nil, s.j.Site)
+func (s *sitemapReading) target(f found) (store.Job, bool) {
+	var next store.Job
+	loc, err := f.loc, f.bad
+	if err != nil {
+		s.add(Rejection{Detail: err.Error(), Excerpt: loc})
+		return store.Job{}, false
+	}
+	next, err = s.in.target(loc, nil, s.j.Site)
 	if err != nil && !strings.Contains(loc, "://") && plainText(loc) == nil {
 		next, err = s.in.beside(s.at, loc, s.j.Site)
 	}
@@ -222,7 +228,7 @@ func (s *sitemapReading) target(loc string) (store.Job, bool) {
 func (s *sitemapReading) flush() error {
 	slices.SortStableFunc(s.maps, func(a, b found) int { return b.mod.Compare(a.mod) })
 	for _, f := range s.maps {
-		next, ok := s.target(f.loc)
+		next, ok := s.target(f)
 		if !ok {
 			continue
 		}

@@ -24,6 +24,7 @@ type found struct {
 	loc     string
 	mod     time.Time // when it last changed; zero where it does not say
 	sitemap bool      // it is a sitemap itself
+	bad     error     // why it is no URL, if that is known; loc is its beginning then
 }
 
 // errTooMany says that a sitemap has more URLs than a sitemap may have.
@@ -54,10 +55,7 @@ func readSitemap(r io.Reader, yield func(found) error) error {
 	}
 	for l, err := range linesOf(b) {
 		if err == nil {
-			err = l.err
-		}
-		if err == nil {
-			err = counting(found{loc: l.text})
+			err = counting(found{loc: l.text, bad: l.err})
 		}
 		if err != nil {
 			return err
@@ -119,7 +117,9 @@ func readSitemapXML(r io.Reader, yield func(found) error) error {
 		case xml.CharData:
 			if p.into != nil {
 				if len(*p.into)+len(t) > maxURL {
-					return fmt.Errorf("a URL of more than %d bytes", maxURL)
+					p.bad, *p.into = fmt.Errorf("a URL of more than %d bytes", maxURL), excerpt(*p.into+string(t), 200)
+					p.into = nil
+					continue
 				}
 				*p.into += string(t)
 			}
@@ -149,6 +149,7 @@ type sitemapParser struct {
 	loc, mod  string
 	into      *string // what text belongs to; nil for nothing
 	intoDepth int
+	bad       error // what is wrong with the entry
 }
 
 func (p *sitemapParser) start(t xml.StartElement) error {
@@ -169,7 +170,7 @@ func (p *sitemapParser) start(t xml.StartElement) error {
 	}
 	switch {
 	case p.entry == 0 && name == p.kind.entry:
-		p.entry, p.loc, p.mod = p.depth, "", ""
+		p.entry, p.loc, p.mod, p.bad = p.depth, "", "", nil
 	case p.entry == 0 || p.depth != p.entry+1:
 	case name == p.kind.loc && p.root == "feed":
 		p.loc = atomLink(t, p.loc)
@@ -225,7 +226,7 @@ func (p *sitemapParser) end(yield func(found) error) (err error) {
 	if p.entry > 0 && p.depth == p.entry {
 		p.entry = 0
 		if loc := strings.TrimSpace(p.loc); loc != "" {
-			err = yield(found{loc: loc, mod: parseDate(strings.TrimSpace(p.mod)), sitemap: p.kind.sitemap})
+			err = yield(found{loc: loc, mod: parseDate(strings.TrimSpace(p.mod)), sitemap: p.kind.sitemap, bad: p.bad})
 		}
 	}
 	p.depth--

@@ -46,7 +46,8 @@ func TestReadSitemap(t *testing.T) {
 		"outside entity":    {`<!DOCTYPE urlset [<!ENTITY a SYSTEM "file:///etc/passwd">]><urlset><url><loc>&a;</loc></url></urlset>`, "", "entity"},
 		"billion laughs":    {`<!DOCTYPE u [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><urlset><url><loc>&b;</loc></url></urlset>`, "", "entity"},
 		"deep":              {strings.Repeat("<urlset>", 20), "", "nested deeper"},
-		"long location":     {"<urlset><url><loc>" + strings.Repeat("x", maxURL+1), "", "more than"},
+		"long location":     {"<urlset><url><loc>" + strings.Repeat("x", maxURL+1) + "</loc></url><url><loc>/a</loc></url></urlset>", "bad, /a", ""},
+		"long line":         {"/a\n" + strings.Repeat("x", 2*maxLine) + "\n/b\n", "/a, bad, /b", ""},
 		"long comment":      {"<urlset><!-- " + strings.Repeat("x", 2*maxToken) + " --></urlset>", "", "more than"},
 		"location in image": {`<urlset><url><image><loc>/no</loc></image><loc>/a</loc></url></urlset>`, "/a", ""},
 	} {
@@ -59,6 +60,9 @@ func TestReadSitemap(t *testing.T) {
 				}
 				if f.sitemap {
 					s += " sitemap"
+				}
+				if f.bad != nil {
+					s = "bad"
 				}
 				got = append(got, s)
 				return nil

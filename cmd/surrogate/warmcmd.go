@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/url"
@@ -83,10 +84,14 @@ func warmCommand(p *program, args []string) error {
 	if len(crawl.From) > 0 {
 		w.ask.Crawl = &crawl
 	}
+	depth := false
+	fs.Visit(func(f *flag.Flag) { depth = depth || f.Name == "depth" })
 	named := len(w.ask.URLs)+len(w.ask.Sitemaps)+len(crawl.From) > 0
 	switch {
 	case *interrupt != "leave" && *interrupt != "cancel":
 		return wrongUsage(`--on-interrupt is "leave" or "cancel"`)
+	case depth && len(crawl.From) == 0:
+		return wrongUsage("--depth is that of a --crawl")
 	case w.run != "" && (named || w.list != ""):
 		return wrongUsage("--run follows what was asked before, and takes nothing else to warm")
 	case w.list != "" && named:
@@ -222,7 +227,7 @@ const (
 func (w *warming) follow(ctx context.Context, id string) (*warm.Status, error) {
 	show := w.p.newProgress()
 	defer show.end()
-	last := time.Now()
+	var last time.Time // when it was told how far the run is
 	for {
 		s, err := w.status(ctx, id, lookEvery)
 		switch {
