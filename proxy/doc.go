@@ -15,7 +15,8 @@
 // freshen, conditional, parts, cachestatus, date and framing hold it; time is an
 // argument there. Effects are in the others: request and forward (what comes in
 // and what goes out), flight and fill (fetches and who shares them), origin,
-// framed and gate (its connections), pass, deliver, and metrics.
+// framed and gate (its connections over TLS; package http1 has those over plain
+// HTTP), pass, deliver, and metrics.
 //
 // # Hits that net/http does not see
 //

@@ -8,8 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"sync"
 	"time"
@@ -176,7 +174,7 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 	}
 	sent := time.Now()
 	s.counts.fetches.Inc()
-	resp, err := origin.RoundTrip(p.newFetch(p.tracing(ctx, f, q), q, header))
+	resp, err := origin.send(p.newFetch(ctx, q, header), f.interim(s))
 	timer.Stop()
 	received := time.Now()
 	f.cost = received.Sub(sent)
@@ -363,16 +361,14 @@ func (p *Proxy) failed(f *flight, q *request, old *store.Entry, err error) {
 // store, is not tried again.
 const restFor = time.Second
 
-// tracing returns ctx with the flight told of interim responses.
-func (p *Proxy) tracing(ctx context.Context, f *flight, q *request) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			if code == http.StatusEarlyHints || code == http.StatusProcessing {
-				return f.hint(hint{code, q.site.visible(http.Header(h))})
-			}
-			return nil
-		},
-	})
+// interim takes in the interim responses that clients are passed.
+func (f *flight) interim(s *site) func(status int, h http.Header) error {
+	return func(status int, h http.Header) error {
+		if status == http.StatusEarlyHints || status == http.StatusProcessing {
+			return f.hint(hint{status, s.visible(h)})
+		}
+		return nil
+	}
 }
 
 // cause returns why ctx ended, if that is what err is about, else err.

@@ -182,10 +182,18 @@ func headerHasToken(values []string, token string) bool {
 	return false
 }
 
+// prefixOf is what stands before each target at an origin.
+func prefixOf(origin *url.URL) string {
+	if origin.Path == "" {
+		return ""
+	}
+	return strings.TrimSuffix(origin.EscapedPath(), "/")
+}
+
 // setTarget makes u the URL of target at an origin, byte for byte.
 func setTarget(u *url.URL, origin *url.URL, target string) {
 	*u = url.URL{Scheme: origin.Scheme, Host: origin.Host, User: origin.User}
-	target = strings.TrimSuffix(origin.EscapedPath(), "/") + target
+	target = prefixOf(origin) + target
 	if !strings.HasPrefix(target, "//") {
 		// net/http writes an opaque URL as it is.
 		u.Opaque = target

@@ -12,13 +12,12 @@ import (
 	"strings"
 )
 
-// A framed connection is an HTTP/1 connection to an origin from which nothing
-// can be read that does not belong to the response to the last request.
+// A framed connection is an HTTP/1 connection to an HTTPS origin from which
+// nothing can be read that does not belong to the response to the last request.
+// Package http1, which sees to that for plain HTTP, says why it matters.
 //
-// An origin may send more than its Content-Length says. net/http puts the
-// connection back before it looks for more; if the next request gets there
-// first, it is given that surplus for its response, and so one page is stored as
-// another. Here surplus never comes out of Read, which instead returns io.EOF
+// net/http puts a connection back before it looks for more than the response.
+// Here surplus never comes out of Read, which instead returns io.EOF
 // together with the response's last bytes: a connection that has ended is not
 // put back. And a request is begun only when it is known that nothing has come
 // since.
@@ -32,7 +31,7 @@ import (
 //
 // Its opinion of a response's length is net/http's or none (see framing).
 type framed struct {
-	net.Conn // TLS over the gate, or the gate
+	net.Conn // TLS over the gate
 	gate     *gate
 	surplus  func(bytes int) // told once, not under a lock
 	spare    [16]byte        // the reader's
@@ -52,7 +51,7 @@ var (
 	errFraming  = errors.New("the origin's response is not framed as HTTP/1 is")
 )
 
-// newFramed returns c, which is g or TLS over it, framed.
+// newFramed returns c, which is TLS over g, framed.
 func newFramed(c net.Conn, g *gate, surplus func(bytes int)) *framed {
 	return &framed{Conn: c, gate: g, surplus: surplus, last: g.raw == nil}
 }
@@ -229,18 +228,10 @@ func (f *framed) Close() error {
 // CloseWrite is what ends one direction of a tunnel.
 func (f *framed) CloseWrite() error { return closeWrite(f.Conn) }
 
-// frame makes t's HTTP/1 connections framed. TLS is done here then and not in
+// frame makes t's HTTP/1 connections over TLS framed. TLS is done here then and not in
 // Transport, which sees HTTP/2 only in a bare *tls.Conn and is given one where
 // that was negotiated. t's TLSClientConfig and TLSHandshakeTimeout hold.
 func frame(t *http.Transport, d *net.Dialer, surplus func(addr string, bytes int)) {
-	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := d.DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		g := newGate(c, false)
-		return newFramed(g, g, func(n int) { surplus(addr, n) }), nil
-	}
 	t.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := d.DialContext(ctx, network, addr)
 		if err != nil {

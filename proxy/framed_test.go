@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"surrogate/proxy/http1"
 	"surrogate/store/memstore"
 )
 
@@ -127,7 +129,7 @@ func newWireProxy(t testing.TB, o *wireOrigin, logTo io.Writer) *Proxy {
 	}
 	t.Cleanup(func() {
 		for _, s := range p.sites.Load().all {
-			s.origin.(*origin).CloseIdleConnections()
+			s.origin.CloseIdleConnections()
 		}
 		p.Close()
 	})
@@ -209,22 +211,35 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// newWireTransport is a Transport like an origin's, and counts the surplus.
-func newWireTransport(t testing.TB, roots *http.Transport) (*http.Transport, *atomic.Int64) {
-	tr := &http.Transport{ForceAttemptHTTP2: true, DisableCompression: true, MaxIdleConnsPerHost: 64, TLSHandshakeTimeout: 5 * time.Second, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10}
-	if roots != nil {
-		tr.TLSClientConfig = roots.TLSClientConfig.Clone()
-		tr.TLSClientConfig.NextProtos = nil
-	}
+// newWire asks an origin as a site does, and counts the surplus: by plain HTTP, or
+// by HTTPS where it is given roots.
+func newWire(t testing.TB, o *wireOrigin, roots *http.Transport) (http.RoundTripper, *atomic.Int64) {
 	surplus := new(atomic.Int64)
-	frame(tr, &net.Dialer{}, func(addr string, bytes int) {
+	count := func(addr string, bytes int) {
 		if bytes <= 0 || addr == "" {
 			t.Errorf("a surplus of %d bytes from %q", bytes, addr)
 		}
 		surplus.Add(1)
-	})
+	}
+	if roots == nil {
+		fill := Fill{}.withDefaults()
+		c := newDirect(&fill, o.Addr().String(), 0, count)
+		t.Cleanup(c.Close)
+		return direct{c}, surplus
+	}
+	tr := &http.Transport{ForceAttemptHTTP2: true, DisableCompression: true, MaxIdleConnsPerHost: 64, TLSHandshakeTimeout: 5 * time.Second, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10}
+	tr.TLSClientConfig = roots.TLSClientConfig.Clone()
+	tr.TLSClientConfig.NextProtos = nil
+	frame(tr, &net.Dialer{}, count)
 	t.Cleanup(tr.CloseIdleConnections)
 	return tr, surplus
+}
+
+// direct is an http1.Client as a RoundTripper.
+type direct struct{ *http1.Client }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	return d.Client.RoundTrip(r, cmp.Or(r.URL.Opaque, r.URL.RequestURI()), nil)
 }
 
 // ask sends a request and returns its status and body.
@@ -299,7 +314,7 @@ func TestFramedConnection(t *testing.T) {
 					}
 					return !c.ends
 				})
-				tr, surplus := newWireTransport(t, o.client)
+				tr, surplus := newWire(t, o, o.client)
 				if _, got, err := ask(t, tr, c.method, o.url("/"), nil); got != c.want || err != nil {
 					t.Errorf("body %.40q, %v", got, err)
 				}
@@ -346,7 +361,7 @@ func TestSurplusLater(t *testing.T) {
 				}
 				return true
 			})
-			tr, surplus := newWireTransport(t, o.client)
+			tr, surplus := newWire(t, o, o.client)
 			const rounds = 100
 			for range rounds {
 				for _, path := range []string{"/late", "/next"} {
@@ -398,7 +413,7 @@ func TestSurplusRecord(t *testing.T) {
 				sent <- true
 				return true
 			})
-			tr, surplus := newWireTransport(t, o.client)
+			tr, surplus := newWire(t, o, o.client)
 			if _, got, err := ask(t, tr, "GET", o.url("/"), nil); got != "abc" || err != nil {
 				t.Fatalf("body %q, %v", got, err)
 			}
@@ -508,8 +523,8 @@ func TestFramedHTTP2(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()
-	tr, surplus := newWireTransport(t, s.Client().Transport.(*http.Transport))
-	o := &origin{servers: []*server{{url: &url.URL{Scheme: "https", Host: s.Listener.Addr().String()}}}, rt: tr}
+	tr, surplus := newWire(t, nil, s.Client().Transport.(*http.Transport))
+	o := &origin{servers: []*server{{url: &url.URL{Scheme: "https", Host: s.Listener.Addr().String()}, down: new(atomic.Int64)}}, rt: tr}
 	for range 3 {
 		resp, err := o.RoundTrip(wireRequest(t, "GET", nil))
 		if err != nil {
@@ -598,7 +613,7 @@ func TestBodyIsNoRequest(t *testing.T) {
 					}
 				}
 			})
-			tr, surplus := newWireTransport(t, nil)
+			tr, surplus := newWire(t, &wireOrigin{Listener: l}, nil)
 			for i := range 3 {
 				method, body := "GET", io.Reader(nil)
 				if i == 1 {
@@ -654,8 +669,8 @@ func TestNeverTwice(t *testing.T) {
 				io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
 				return true
 			})
-			tr, _ := newWireTransport(t, nil)
-			org := &origin{servers: []*server{{url: &url.URL{Scheme: "http", Host: o.Addr().String()}}}, rt: tr, retries: 3}
+			tr, _ := newWire(t, o, nil)
+			org := &origin{servers: []*server{{url: &url.URL{Scheme: "http", Host: o.Addr().String()}, down: new(atomic.Int64)}}, rt: tr, retries: 3}
 			for i := range 2 {
 				var body io.Reader
 				if c.method != "GET" {
@@ -759,19 +774,25 @@ func TestFramedWrites(t *testing.T) {
 	}
 }
 
-// BenchmarkOriginFetch is a fetch of 4 KiB over a kept connection.
+// BenchmarkOriginFetch is a fetch of 4 KiB over a kept connection, by what sites
+// use and by net/http alone.
 func BenchmarkOriginFetch(b *testing.B) {
 	for _, secure := range []bool{false, true} {
-		for _, framed := range []bool{false, true} {
-			b.Run(fmt.Sprintf("tls=%v/framed=%v", secure, framed), func(b *testing.B) {
+		for _, own := range []bool{false, true} {
+			b.Run(fmt.Sprintf("tls=%v/own=%v", secure, own), func(b *testing.B) {
 				answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: max-age=60\r\nContent-Length: 4096\r\n\r\n" + strings.Repeat("a", 4096))
 				o := startOrigin(b, secure, func(w net.Conn, _ *http.Request) bool {
 					_, err := w.Write(answer)
 					return err == nil
 				})
-				tr, _ := newWireTransport(b, o.client)
-				if !framed {
-					tr.DialContext, tr.DialTLSContext = nil, nil
+				rt, _ := newWire(b, o, o.client)
+				if !own {
+					tr := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
+					if secure {
+						tr.TLSClientConfig = o.client.TLSClientConfig.Clone()
+					}
+					defer tr.CloseIdleConnections()
+					rt = tr
 				}
 				r, err := http.NewRequestWithContext(b.Context(), "GET", o.url("/"), nil)
 				if err != nil {
@@ -779,7 +800,7 @@ func BenchmarkOriginFetch(b *testing.B) {
 				}
 				b.ReportAllocs()
 				for b.Loop() {
-					resp, err := tr.RoundTrip(r)
+					resp, err := rt.RoundTrip(r)
 					if err != nil {
 						b.Fatal(err)
 					}

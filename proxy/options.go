@@ -51,8 +51,8 @@ type Options struct {
 	Access  *slog.Logger // one record a request; nil writes none
 	Metrics *metrics.Set // nil counts into a set of its own
 
-	// Transport makes the connections to a site's origins; nil uses net/http
-	// with the site's limits. Tests put an origin here.
+	// Transport asks a site's origins in place of the proxy, which goes by
+	// the site's limits. Tests put an origin here.
 	Transport func(s *Site) http.RoundTripper
 
 	// MaxRefreshes bounds the background revalidations under way at once; above

@@ -8,11 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"surrogate/proxy/http1"
 )
 
 // An origin is where a site is served from: one or more servers, asked in turn.
@@ -20,14 +23,16 @@ import (
 type origin struct {
 	servers []*server
 	next    atomic.Uint32
-	rt      http.RoundTripper
+	rt      http.RoundTripper // HTTPS, with HTTP/2 where that is offered; a test's origin
+	tunnels http.RoundTripper // what may become another protocol, over plain HTTP
 	retries int
 }
 
 // A server is one of a site's origins.
 type server struct {
-	url  *url.URL
-	down atomic.Int64 // until when it is left out, Unix nanoseconds
+	url    *url.URL
+	direct *http1.Client // nil: it is asked by the origin's rt
+	down   *atomic.Int64 // until when it is left out, Unix nanoseconds
 }
 
 // downFor is how long a server that could not be connected to is left out while
@@ -35,41 +40,94 @@ type server struct {
 const downFor = 3 * time.Second
 
 func (p *Proxy) newOrigin(s *site) *origin {
-	o := &origin{retries: max(s.Fill.Retries, 0)}
+	var servers []*server
 	for _, u := range s.Origins {
-		o.servers = append(o.servers, &server{url: u})
+		servers = append(servers, &server{url: u, down: new(atomic.Int64)})
 	}
-	o.rt = p.newTransport(s, s.Fill.MaxConns)
+	return p.connect(s, servers, s.Fill.MaxConns)
+}
+
+// apart is the same origin by other connections, of which there may be any number.
+func (p *Proxy) apart(s *site, o *origin) *origin { return p.connect(s, o.servers, 0) }
+
+// connect makes an origin of servers with connections of its own, at most so many
+// to each; 0 is no limit.
+func (p *Proxy) connect(s *site, servers []*server, maxConns int) *origin {
+	o := &origin{retries: max(s.Fill.Retries, 0)}
+	if p.transport != nil {
+		o.rt = p.transport(&s.Site)
+	}
+	surplus := p.surplusOf(s)
+	for _, of := range servers {
+		x := &server{url: of.url, down: of.down}
+		if o.rt == nil && x.url.Scheme == "http" {
+			x.direct = newDirect(&s.Fill, addrOf(x.url), maxConns, surplus)
+		}
+		o.servers = append(o.servers, x)
+	}
+	if o.rt == nil {
+		secure := newTransport(&s.Fill, maxConns)
+		frame(secure, newDialer(&s.Fill), surplus)
+		o.rt = secure
+		plain := newTransport(&s.Fill, 0) // the servers' clients count its connections
+		plain.DisableKeepAlives = true
+		plain.DialContext = o.dialTunnel
+		o.tunnels = plain
+	}
 	return o
 }
 
-// apart is the same origin by other connections.
-func (o *origin) apart(rt http.RoundTripper) *origin {
-	return &origin{servers: o.servers, rt: rt, retries: o.retries}
+// addrOf is where a server listens.
+func addrOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// newTransport makes connections to a site's origins, at most so many to each;
-// 0 is no limit.
-func (p *Proxy) newTransport(s *site, maxConns int) http.RoundTripper {
-	if p.transport != nil {
-		return p.transport(&s.Site)
-	}
-	t := &http.Transport{
+func newDialer(f *Fill) *net.Dialer {
+	return &net.Dialer{Timeout: f.ConnectTimeout, KeepAlive: 30 * time.Second}
+}
+
+// newDirect makes what asks a server over plain HTTP/1.1.
+func newDirect(f *Fill, addr string, maxConns int, surplus func(addr string, bytes int)) *http1.Client {
+	return http1.New(http1.Options{
+		Addr: addr, Dialer: newDialer(f), ResponseTimeout: f.ResponseTimeout, IdleTimeout: idleConnTimeout,
+		MaxIdle: f.IdleConns, MaxConns: maxConns, HeadBytes: f.HeaderBytes,
+		Surplus: func(n int) { surplus(addr, n) },
+	})
+}
+
+// idleConnTimeout is how long a connection that is not used is kept.
+const idleConnTimeout = 90 * time.Second
+
+// newTransport is net/http's with our bounds.
+func newTransport(f *Fill, maxConns int) *http.Transport {
+	return &http.Transport{
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // what the client asked for is what is fetched and stored
 		MaxIdleConns:           0,
-		MaxIdleConnsPerHost:    s.Fill.IdleConns,
+		MaxIdleConnsPerHost:    f.IdleConns,
 		MaxConnsPerHost:        maxConns,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    s.Fill.ConnectTimeout,
-		ResponseHeaderTimeout:  s.Fill.ResponseTimeout,
+		IdleConnTimeout:        idleConnTimeout,
+		TLSHandshakeTimeout:    f.ConnectTimeout,
+		ResponseHeaderTimeout:  f.ResponseTimeout,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: s.Fill.HeaderBytes,
+		MaxResponseHeaderBytes: f.HeaderBytes,
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
 	}
-	frame(t, &net.Dialer{Timeout: s.Fill.ConnectTimeout, KeepAlive: 30 * time.Second}, p.surplusOf(s))
-	return t
+}
+
+// dialTunnel connects to one of the servers, among whose connections it counts.
+func (o *origin) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error) {
+	for _, s := range o.servers {
+		if s.direct != nil && s.direct.Addr() == addr {
+			return s.direct.Dial(ctx)
+		}
+	}
+	return nil, fmt.Errorf("%s is no server of this origin", addr)
 }
 
 // surplusOf counts what a site's origins send beyond their responses, and tells
@@ -86,33 +144,32 @@ func (p *Proxy) surplusOf(s *site) func(addr string, bytes int) {
 	}
 }
 
-// RoundTrip sends r, whose URL holds nothing but the target, to one of the
-// servers. A server that cannot be connected to has seen nothing of the
-// request, so another try is safe whatever the method.
-func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
+// RoundTrip implements http.RoundTripper, for the standard library.
+func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) { return o.send(r, nil) }
+
+// send sends r, whose URL holds nothing but the target, to one of the servers,
+// and passes interim responses to interim, if that is not nil. A server that
+// cannot be connected to has seen nothing of the request, so another try is safe
+// whatever the method.
+func (o *origin) send(r *http.Request, interim func(status int, h http.Header) error) (*http.Response, error) {
 	target := r.URL.Opaque
 	keepHost := r.Host
-	if needsHTTP1(r) {
-		r = r.WithContext(context.WithValue(r.Context(), http1Only{}, true))
-	}
 	if body := r.Body; body != nil && body != http.NoBody {
-		// The transport closes the content when it cannot connect either, and
-		// there may be another server for it.
+		// It is closed when nobody could be connected to either, and there may be
+		// another server for it.
 		r.Body = io.NopCloser(body)
-	}
-	var used use
-	if isUnsafe(r.Method) {
-		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: used.got}))
 	}
 	for try := 0; ; try++ {
 		s := o.pick()
-		setTarget(r.URL, s.url, target)
 		if keepHost == "" {
 			r.Host = s.url.Host
 		}
-		resp, err := o.rt.RoundTrip(r)
-		for err != nil && used.unbegun() && rewind(r) {
-			resp, err = o.rt.RoundTrip(r)
+		var resp *http.Response
+		var err error
+		if s.direct != nil && r.Header["Upgrade"] == nil {
+			resp, err = s.direct.RoundTrip(r, prefixOf(s.url)+target, interim)
+		} else {
+			resp, err = o.transport(r, s, target, interim)
 		}
 		if err == nil && !isAnswer(resp, r) {
 			resp.Body.Close()
@@ -127,6 +184,36 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+}
+
+// transport sends r to a server by net/http.
+func (o *origin) transport(r *http.Request, s *server, target string, interim func(status int, h http.Header) error) (*http.Response, error) {
+	rt := o.rt
+	if s.direct != nil {
+		rt = o.tunnels
+	}
+	ctx := r.Context()
+	if needsHTTP1(r) {
+		ctx = context.WithValue(ctx, http1Only{}, true)
+	}
+	if interim != nil {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			Got1xxResponse: func(status int, h textproto.MIMEHeader) error { return interim(status, http.Header(h)) },
+		})
+	}
+	var used use
+	if isUnsafe(r.Method) {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: used.got})
+	}
+	if ctx != r.Context() {
+		r = r.WithContext(ctx)
+	}
+	setTarget(r.URL, s.url, target)
+	resp, err := rt.RoundTrip(r)
+	for err != nil && used.unbegun() && rewind(r) {
+		resp, err = rt.RoundTrip(r)
+	}
+	return resp, err
 }
 
 // A use is what a request was given for a connection.
@@ -197,6 +284,11 @@ func (o *origin) CloseIdleConnections() {
 	if c, ok := o.rt.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
+	for _, s := range o.servers {
+		if s.direct != nil {
+			s.direct.Close()
+		}
+	}
 }
 
 // newFetch returns the request that a fill sends.
@@ -236,7 +328,7 @@ func failureOf(err error) (status int, detail, text string) {
 		return http.StatusGatewayTimeout, "origin-timeout", "the origin did not answer in time"
 	case errors.As(err, &op) && op.Op == "dial":
 		return http.StatusBadGateway, "origin-unreachable", "the origin could not be reached"
-	case strings.Contains(err.Error(), "response headers exceeded"): // net/http has no name for it
+	case errors.Is(err, http1.ErrHeadTooLarge), strings.Contains(err.Error(), "response headers exceeded"): // net/http has no name for it
 		return http.StatusBadGateway, "origin-head-too-large", "the head of the origin's answer is larger than limits.origin_header_bytes"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), op != nil:
 		return http.StatusBadGateway, "origin-broke-off", "the origin broke off before it had answered"

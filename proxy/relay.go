@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -17,7 +16,7 @@ import (
 // interim responses, the response as it arrives, its trailers. When the client
 // leaves, the request to the origin ends.
 func (p *Proxy) relay(r *http.Request, g *passage) {
-	out := r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: g.interim}))
+	out := r.WithContext(r.Context())
 	out.URL, out.Host, out.Header = &url.URL{Opaque: g.target(r)}, g.q.originHost(), p.forwardHeader(g.q)
 	out.Close = false // the client may, and the origin's connection stays
 	if r.ContentLength == 0 {
@@ -27,7 +26,7 @@ func (p *Proxy) relay(r *http.Request, g *passage) {
 		out.Body, out.Trailer = lent, lent.trailer
 		defer lent.Close()
 	}
-	resp, err := g.q.site.origin.RoundTrip(out)
+	resp, err := g.q.site.origin.send(out, g.interim)
 	g.noInterims()
 	if err != nil {
 		p.notPassed(r.Context(), g, err)
@@ -56,12 +55,12 @@ func (g *passage) target(r *http.Request) string {
 
 // interim passes on an interim response. The transport may call it until its
 // round trip ends, and somewhat longer.
-func (g *passage) interim(status int, h textproto.MIMEHeader) error {
+func (g *passage) interim(status int, h http.Header) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.answered {
-		removeHopByHop(http.Header(h))
-		g.o.interim(status, g.q.site.visible(http.Header(h)))
+		removeHopByHop(h)
+		g.o.interim(status, g.q.site.visible(h))
 	}
 	return nil
 }

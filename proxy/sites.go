@@ -14,10 +14,10 @@ import (
 // A site is a Site made ready for requests.
 type site struct {
 	Site
-	origin http.RoundTripper
+	origin *origin
 	// warming is the origin again, with connections of its own: no visitor waits
 	// for one that warming has.
-	warming  http.RoundTripper
+	warming  *origin
 	upgrader *httputil.ReverseProxy
 	hidden   map[string]bool // fields, in canonical form, that are not passed on to clients
 	tagged   []string        // TagFields without Cache-Groups, canonical
@@ -93,8 +93,8 @@ func (p *Proxy) newSite(c Site) *site {
 	for _, f := range slices.Concat(c.StripFields, []string{"Surrogate-Control", "Cache-Group-Invalidation"}) {
 		s.hidden[http.CanonicalHeaderKey(f)] = true
 	}
-	o := p.newOrigin(s)
-	s.origin, s.warming = o, o.apart(p.newTransport(s, 0))
+	s.origin = p.newOrigin(s)
+	s.warming = p.apart(s, s.origin)
 	s.upgrader = p.newUpgrader(s)
 	return s
 }
@@ -143,10 +143,7 @@ func (p *Proxy) Site(host string) *Site {
 // closeIdle closes the connections that the sites' origins keep.
 func (t *siteTable) closeIdle() {
 	for _, s := range t.all {
-		for _, o := range []http.RoundTripper{s.origin, s.warming} {
-			if c, ok := o.(interface{ CloseIdleConnections() }); ok {
-				c.CloseIdleConnections()
-			}
-		}
+		s.origin.CloseIdleConnections()
+		s.warming.CloseIdleConnections()
 	}
 }

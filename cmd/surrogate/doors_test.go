@@ -18,7 +18,8 @@ import (
 var doors = map[string][]string{
 	"surrogate/cmd/surrogate":    {"config", "proxy", "purge", "store", "store/memstore", "store/redisstore", "store/tierstore", "warm"},
 	"surrogate/config":           {},
-	"surrogate/proxy":            {"store"},
+	"surrogate/proxy":            {"store", "proxy/http1"},
+	"surrogate/proxy/http1":      {},
 	"surrogate/purge":            {"store"},
 	"surrogate/warm":             {"store"},
 	"surrogate/store":            {},
