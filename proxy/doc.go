@@ -14,7 +14,7 @@
 // Policy is pure: policy.go names it, and directives, targeted, admit, decide,
 // freshen, conditional, parts, cachestatus, date and framing hold it; time is an
 // argument there. Effects are in the others: request and forward (what comes in
-// and what goes out), flight and fill (fetches and who shares them), origin,
+// and what goes out), flight, board and fill (fetches and who shares them), origin,
 // framed and gate (its connections over TLS; package http1 has those over plain
 // HTTP), pass, deliver, and metrics.
 //
@@ -54,6 +54,12 @@
 // fetched. Names are known only once the response's head is here, so a client
 // boards first and is held back then ([store.Store.Check]); all who are held
 // back share the next flight.
+//
+// The client that a flight was begun for makes the fetch in its own goroutine:
+// until the response's head, and to the end where all of the content came with it.
+// Only what has to be waited for after that, and storing what takes round trips, goes on
+// in another. So its handler may outlast the client, but by no more than the
+// head takes, and a small miss is handed from nobody to nobody.
 //
 // A flight goes on when the client it was begun for leaves, as long as others
 // wait or its response is to be stored. When a fetch fails, one of those who

@@ -8,113 +8,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strings"
-	"sync"
 	"time"
 
 	"surrogate/store"
 )
-
-// flights are the fetches under way that can be shared.
-type flights struct {
-	mu  sync.Mutex
-	m   map[flightID]*flight
-	all sync.WaitGroup // every fetch, shared or not
-}
-
-// board returns the flight that q's client travels with and whether it was
-// begun for it. after, when not nil, is a flight that is no good to it and is
-// replaced. An alone client shares with nobody.
-func (p *Proxy) board(q *request, found *store.Found, d decision, id flightID, after *flight, alone bool) (f *flight, rd *reader) {
-	if alone {
-		f = p.launch(q, found, d, id, true)
-		return f, f.join(true)
-	}
-	p.flights.mu.Lock()
-	defer p.flights.mu.Unlock()
-	if f = p.flights.m[id]; f != nil && f != after {
-		return f, f.join(false)
-	}
-	f = p.launch(q, found, d, id, false)
-	p.flights.m[id] = f
-	return f, f.join(true)
-}
-
-// refresh revalidates an entry in the background, once however many ask for it.
-func (p *Proxy) refresh(q *request, found *store.Found, d decision) {
-	id := q.flightID(found)
-	now := time.Now()
-	if p.resting.has(q.key, now) {
-		return
-	}
-	p.flights.mu.Lock()
-	defer p.flights.mu.Unlock()
-	if p.flights.m[id] != nil {
-		return
-	}
-	select {
-	case p.refreshing <- struct{}{}:
-	default:
-		q.site.counts.refreshDropped.Inc()
-		return
-	}
-	// What is refreshed is the whole entry, whatever part this client wants.
-	c := q.forFill()
-	delete(c.client, "Range")
-	delete(c.client, "If-Range")
-	c.asked = parseAsked(http.MethodGet, c.client)
-	d.act = actRevalidate
-	f := newFlight(id, found.Ticket, nil)
-	f.lone, f.ledGone, f.background = true, true, true
-	p.flights.m[id] = f
-	p.fly(f, c, found, d, func() { <-p.refreshing })
-}
-
-// launch begins a fetch. Whoever registers it does so before anyone else can
-// look, by holding flights.mu.
-func (p *Proxy) launch(q *request, found *store.Found, d decision, id flightID, alone bool) *flight {
-	f := newFlight(id, found.Ticket, nil)
-	f.alone = alone
-	p.fly(f, q.forFill(), found, d, nil)
-	return f
-}
-
-func (p *Proxy) fly(f *flight, q *request, found *store.Found, d decision, after func()) {
-	ctx, cancel := context.WithCancelCause(p.ctx)
-	f.cancel = cancel
-	in := *found
-	p.flights.all.Go(func() {
-		p.run(ctx, f, q, &in, d)
-		p.land(f)
-		f.over()
-		close(f.landed)
-		if after != nil {
-			after()
-		}
-	})
-}
-
-// land takes the flight off the board, so that newcomers look in the store.
-func (p *Proxy) land(f *flight) {
-	p.flights.mu.Lock()
-	if p.flights.m[f.id] == f {
-		delete(p.flights.m, f.id)
-	}
-	p.flights.mu.Unlock()
-}
-
-// flightID is what a fetch for q can be shared by.
-func (q *request) flightID(found *store.Found) flightID {
-	vary := found.Vary
-	if vary == "" {
-		vary = q.vary
-	}
-	id := flightID{key: q.key, pick: store.PickOf(vary, q)}
-	if r := q.client["Range"]; r != nil && q.asked.method == http.MethodGet && !(found.Hit && found.Entry.Complete()) {
-		id.ranges = strings.Join(r, ",") + "\n" + strings.Join(q.client["If-Range"], ",")
-	}
-	return id
-}
 
 var (
 	errResponseTimeout = fmt.Errorf("no response from the origin in time: %w", context.DeadlineExceeded)
@@ -123,22 +20,28 @@ var (
 	errDeadline        = fmt.Errorf("the fetch took too long: %w", context.DeadlineExceeded)
 )
 
-// run does one fetch: request, response head, admission, content, storing. It
-// never sees a client's ResponseWriter or Request.
-func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Found, d decision) {
+// ask makes a fetch: request, response head, admission. It returns a response
+// whose content is still to be taken in, or nil where that was all. It never sees a
+// client's ResponseWriter or Request.
+func (p *Proxy) ask(f *flight, q *request, found *store.Found, d decision) *coming {
 	s := q.site
-	release, e, err := p.agree(ctx, f, q, found)
-	defer release() // what is stored can be seen by then
+	release, e, err := p.agree(f.ctx, f, q, found)
+	f.release = release
 	switch {
 	case err != nil:
 		f.finish(nil, err)
-		return
+		return nil
 	case e != nil:
 		f.stored = e
 		f.answered(&answer{kept: true, other: true, whole: e, entry: e, status: e.Status, length: int64(len(e.Body))})
 		f.finish(nil, nil)
-		return
+		return nil
 	}
+	return p.fetch(f, q, found, d, s)
+}
+
+// fetch asks the origin.
+func (p *Proxy) fetch(f *flight, q *request, found *store.Found, d decision, s *site) *coming {
 	header := p.fillHeader(q)
 	var old *store.Entry
 	conditional, completing := false, false
@@ -168,24 +71,24 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 	if f.warming {
 		origin = s.warming
 		s.counts.warmFetches.Inc()
-	} else {
-		s.counts.visiting.Add(1)
-		defer s.counts.visiting.Add(-1)
+	} else if f.visits == nil {
+		f.visits = &s.counts.visiting
+		f.visits.Add(1)
 	}
 	sent := time.Now()
 	s.counts.fetches.Inc()
-	resp, err := origin.send(p.newFetch(ctx, q, header), f.interim(s))
+	resp, err := origin.send(p.newFetch(f.ctx, q, header), f.interim(s))
 	timer.Stop()
 	received := time.Now()
 	f.cost = received.Sub(sent)
 	p.tellFetch(f, s, resp, err)
 	if err != nil {
 		var netErr net.Error
-		if err = cause(ctx, err); errors.As(err, &netErr) && netErr.Timeout() && received.Sub(sent) >= s.Fill.ResponseTimeout {
+		if err = cause(f.ctx, err); errors.As(err, &netErr) && netErr.Timeout() && received.Sub(sent) >= s.Fill.ResponseTimeout {
 			err = errResponseTimeout // the transport's own limit was a moment faster
 		}
 		p.failed(f, q, old, err)
-		return
+		return nil
 	}
 	s.counts.fetchSeconds.Update(received.Sub(sent).Seconds())
 	cleanResponse(resp.Header, received)
@@ -194,29 +97,27 @@ func (p *Proxy) run(ctx context.Context, f *flight, q *request, found *store.Fou
 	case resp.StatusCode == http.StatusNotModified && conditional && selects304(old, resp.Header):
 		resp.Body.Close()
 		p.revalidated(f, q, old, resp.Header, sent, received)
-		return
+		return nil
 	case resp.StatusCode == http.StatusNotModified:
 		// It is about something that neither this proxy nor its client has.
 		resp.Body.Close()
 		if !conditional {
 			p.failed(f, q, old, errUnasked)
-			return
+			return nil
 		}
-		p.again(ctx, f, q)
-		return
+		return p.again(f, q)
 	case isOriginError(resp.StatusCode) && d.onError:
 		resp.Body.Close()
 		p.failed(f, q, old, errStatus(resp.StatusCode))
-		return
+		return nil
 	case resp.StatusCode == http.StatusPartialContent && completing:
-		p.completed(ctx, f, q, old, resp, sent, received)
-		return
+		return p.completed(f, q, old, resp, sent, received)
 	}
-	p.receive(ctx, f, q, found, resp, sent, received)
+	return p.receive(f, q, found, resp, sent, received)
 }
 
-// receive takes in a response and stores it, if it is to be kept.
-func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store.Found, resp *http.Response, sent, received time.Time) {
+// receive decides what becomes of a response, and tells those who wait.
+func (p *Proxy) receive(f *flight, q *request, found *store.Found, resp *http.Response, sent, received time.Time) *coming {
 	s := q.site
 	adm := s.Policy.admit(&q.asked, resp.StatusCode, resp.Header, sent, received, rand.Float64())
 	if adm.keep && resp.ContentLength > s.MaxObject {
@@ -239,20 +140,55 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 		s.hide(resp.Header)
 		a.header, a.live = resp.Header, resp
 		f.answered(a)
-		return
+		return nil
 	}
-	defer resp.Body.Close()
 	p.unshared.remove(q.key)
 	e := p.newEntry(q, f.ticket, resp.StatusCode, resp.Header, adm, received.Sub(sent))
 	s.hide(resp.Header)
 	a.entry, a.header = e, resp.Header
 	announceTrailers(a.header, resp.Trailer)
-	if n := resp.ContentLength; n > 0 {
+	c := &coming{resp: resp, entry: e, found: found, received: received, size: -1}
+	if b, ok := resp.Body.(interface{ Here() (int64, bool) }); ok {
+		if n, here := b.Here(); here && n <= s.MaxObject {
+			c.size = n
+		}
+	} else if resp.Body == http.NoBody {
+		c.size = 0
+	}
+	if n := resp.ContentLength; n > 0 && !c.here() {
 		f.buf = make([]byte, 0, min(n, 1<<20))
 	}
 	f.answered(a)
+	return c
+}
 
-	fits, err := p.copyIn(ctx, f, q, resp, received)
+// A coming is a response that is to be kept, and of which only the head has been
+// taken in.
+type coming struct {
+	resp     *http.Response
+	entry    *store.Entry // without content
+	found    *store.Found // what was stored before
+	received time.Time    // when its head was
+	size     int64        // of its content, where all of that has come; -1 where not
+}
+
+// here reports whether nothing of the content has to be waited for.
+func (c *coming) here() bool { return c.size >= 0 }
+
+// bring takes in the content, and stores it.
+func (p *Proxy) bring(f *flight, q *request, c *coming) { p.keep(f, q, p.takeIn(f, q, c)) }
+
+// takeIn takes in the content for those who wait, and returns what is to be
+// stored; nil if it came to nothing.
+func (p *Proxy) takeIn(f *flight, q *request, c *coming) *store.Entry {
+	s, resp := q.site, c.resp
+	defer resp.Body.Close()
+	fits, err := true, error(nil)
+	if c.here() {
+		err = f.takeAll(resp.Body, c.size)
+	} else {
+		fits, err = p.copyIn(f, q, resp, c.received)
+	}
 	if err != nil || !fits {
 		f.finish(nil, err)
 		if err != nil {
@@ -263,10 +199,10 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 			f.unkept = whyTooLarge
 			p.unshared.add(q.key, whyTooLarge, time.Now(), s.Fill.Unshared)
 		}
-		return
+		return nil
 	}
 	removeHopByHop(resp.Trailer)
-	full := *e
+	full := *c.entry
 	full.Body = f.buf
 	if len(resp.Trailer) > 0 {
 		full.Trailer, _ = s.split(resp.Trailer, []string{"Set-Cookie", "Set-Cookie2"})
@@ -274,18 +210,18 @@ func (p *Proxy) receive(ctx context.Context, f *flight, q *request, found *store
 	// The clients have all they wait for; storing is not their concern. But it
 	// comes before landing, so that nobody finds neither flight nor entry.
 	f.finish(s.visible(resp.Trailer), nil)
-	if full.Parts != nil && found.Hit {
-		if c, ok := combine(&found.Entry, &full); ok {
-			full = c
+	if full.Parts != nil && c.found.Hit {
+		if x, ok := combine(&c.found.Entry, &full); ok {
+			full = x
 		}
 	}
 	makeWhole(&full)
-	p.keep(ctx, f, q, &full)
+	return &full
 }
 
 // copyIn reads the content into the flight. fits is false when it became too
 // large to be stored, or nobody wanted the rest of it.
-func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Response, began time.Time) (fits bool, err error) {
+func (p *Proxy) copyIn(f *flight, q *request, resp *http.Response, began time.Time) (fits bool, err error) {
 	fill := &q.site.Fill
 	end := began.Add(fill.Deadline)
 	patience := func() time.Duration { return min(fill.IdleTimeout, time.Until(end)) }
@@ -304,8 +240,8 @@ func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Re
 		n, err := resp.Body.Read(*chunk)
 		if n > 0 {
 			timer.Reset(patience())
-			if !f.write(ctx, (*chunk)[:n], q.site.MaxObject) {
-				return false, cause(ctx, ctx.Err())
+			if !f.write(f.ctx, (*chunk)[:n], q.site.MaxObject) {
+				return false, cause(f.ctx, f.ctx.Err())
 			}
 			if fits && f.spilled {
 				// Newcomers could not read it from the start.
@@ -313,7 +249,7 @@ func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Re
 				timer.Stop()
 				patience = func() time.Duration { return fill.IdleTimeout }
 				timer = time.AfterFunc(patience(), func() { f.cancel(errIdleTimeout) })
-				p.land(f)
+				p.unboard(f)
 			}
 			if fits {
 				continue
@@ -323,7 +259,7 @@ func (p *Proxy) copyIn(ctx context.Context, f *flight, q *request, resp *http.Re
 			return fits, nil
 		}
 		if err != nil {
-			return fits, cause(ctx, err)
+			return fits, cause(f.ctx, err)
 		}
 	}
 }
@@ -340,7 +276,7 @@ func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Head
 	f.answered(&answer{at: received, kept: keep, whole: &e, entry: &e, status: http.StatusNotModified, length: int64(len(e.Body))})
 	f.finish(nil, nil)
 	if keep {
-		p.keep(p.ctx, f, q, &e) // whether or not a client still waits
+		p.keep(f, q, &e)
 	}
 }
 

@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"surrogate/store"
@@ -20,18 +23,24 @@ type flightID struct {
 }
 
 // A flight is one fetch under way, and what has arrived of it. One goroutine
-// (Proxy.run) writes to it; any number of clients read along, each at his own
+// (see Proxy.ask) writes to it; any number of clients read along, each at his own
 // pace, and none of them can hold it up or end it by leaving. What has arrived
 // is never written to again: buf only grows, and readers take slices of it.
 type flight struct {
 	id     flightID
 	ticket store.Seq
-	cancel context.CancelCauseFunc // ends the fetch
+	ctx    context.Context         // the fetch's
+	cancel context.CancelCauseFunc // ends it
 	began  time.Time
 
 	alone      bool // shared with nobody
 	background bool // a refresh that no client waits for
 	warming    bool // begun by Warm, for nobody yet
+
+	// Whoever makes the fetch sets these.
+	leader  leader
+	release func()        // ends this node's right to it; nil: there is none
+	visits  *atomic.Int64 // has it counted, as a visitor's; nil: it does not
 
 	// What came of it: to be read once landed is closed.
 	landed chan struct{}
@@ -77,11 +86,10 @@ type reader struct {
 	lost  bool      // it held up others for too long, and is not waited for any more
 }
 
-func newFlight(id flightID, ticket store.Seq, cancel context.CancelCauseFunc) *flight {
-	return &flight{
-		id: id, ticket: ticket, cancel: cancel, began: time.Now(),
-		landed: make(chan struct{}),
-	}
+func newFlight(ctx context.Context, id flightID, ticket store.Seq) *flight {
+	f := &flight{id: id, ticket: ticket, began: time.Now(), landed: make(chan struct{})}
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	return f
 }
 
 // changed wakes all who wait. f.mu is held.
@@ -147,7 +155,7 @@ func (f *flight) closeLive() {
 
 // await returns how the fetch was answered, or why it was not: ctx's error,
 // errNoWait after patience (0: for ever), or the fetch's own. Interim responses
-// are handed to onHint as they come.
+// are handed to onHint as they come, if that is not nil.
 func (f *flight) await(ctx context.Context, patience time.Duration, onHint func(hint)) (*answer, error) {
 	var timeout <-chan time.Time
 	if patience > 0 {
@@ -164,10 +172,12 @@ func (f *flight) await(ctx context.Context, patience time.Duration, onHint func(
 			wake = f.change()
 		}
 		f.mu.Unlock()
-		for _, h := range hints {
-			onHint(h)
+		if onHint != nil {
+			for _, h := range hints {
+				onHint(h)
+			}
+			shown += len(hints)
 		}
-		shown += len(hints)
 		switch {
 		case ans != nil:
 			return ans, nil
@@ -256,13 +266,39 @@ const maxHints = 32
 // hint passes on an interim response. An error ends the fetch.
 func (f *flight) hint(h hint) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.hints) == maxHints {
+	full := len(f.hints) == maxHints
+	if !full {
+		f.hints = append(f.hints, h)
+		f.changed()
+	}
+	f.mu.Unlock()
+	if full {
 		return errors.New("the origin sent too many interim responses")
 	}
-	f.hints = append(f.hints, h)
-	f.changed()
+	f.leader.hint(h)
 	return nil
+}
+
+// A leader is the client that makes the flight's fetch. While it does, it cannot
+// wait for interim responses, so it is told.
+type leader struct {
+	mu     sync.Mutex
+	onHint func(hint) // nil: it does not, or not any more
+}
+
+// tell has the leader told of interim responses from now on, or no more.
+func (l *leader) tell(onHint func(hint)) {
+	l.mu.Lock()
+	l.onHint = onHint
+	l.mu.Unlock()
+}
+
+func (l *leader) hint(h hint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.onHint != nil {
+		l.onHint(h)
+	}
 }
 
 // answered makes the head known. A live response whose client has left is
@@ -322,6 +358,23 @@ func (f *flight) write(ctx context.Context, p []byte, limit int64) bool {
 		f.mu.Lock()
 	}
 	return false
+}
+
+// takeAll adds the size bytes of content that r has, all of them here.
+func (f *flight) takeAll(r io.Reader, size int64) error {
+	b := make([]byte, size)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return err
+	}
+	var end [1]byte
+	if n, err := r.Read(end[:]); n > 0 || err != io.EOF {
+		return cmp.Or(err, io.ErrShortBuffer)
+	}
+	f.mu.Lock()
+	f.buf = b
+	f.changed()
+	f.mu.Unlock()
+	return nil
 }
 
 // slowFor is how long one client may hold up the others who read along.

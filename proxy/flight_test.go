@@ -13,7 +13,7 @@ import (
 func TestAClientThatTakesNothingDoesNotHoldUpOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 8 << 20
-		f := newFlight(flightID{}, 0, func(error) {})
+		f := newFlight(t.Context(), flightID{}, 0)
 		idler, reader := f.join(true), f.join(false)
 		go func() {
 			chunk := make([]byte, 64<<10)
@@ -52,7 +52,7 @@ func TestAClientAloneIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		f := newFlight(flightID{}, 0, func(error) {})
+		f := newFlight(t.Context(), flightID{}, 0)
 		rd := f.join(true)
 		done := make(chan bool)
 		go func() { done <- f.write(ctx, make([]byte, 2<<20), 1<<20) }()

@@ -66,13 +66,12 @@ func (p *Proxy) freshened(q *request, ticket store.Seq, old *store.Entry, h http
 
 // completed combines an incomplete entry with the part that was missing. The
 // answer is whole once it is here, so nothing streams.
-func (p *Proxy) completed(ctx context.Context, f *flight, q *request, old *store.Entry, resp *http.Response, sent, received time.Time) {
+func (p *Proxy) completed(f *flight, q *request, old *store.Entry, resp *http.Response, sent, received time.Time) *coming {
 	defer resp.Body.Close()
 	adm := q.site.Policy.admit(&q.asked, resp.StatusCode, resp.Header, sent, received, rand.Float64())
 	room := q.site.MaxObject - int64(len(old.Body))
 	if !adm.keep || resp.ContentLength > room {
-		p.again(ctx, f, q)
-		return
+		return p.again(f, q)
 	}
 	// With no more than there is room for, the flight does not spill while
 	// everybody still waits for its answer.
@@ -80,31 +79,28 @@ func (p *Proxy) completed(ctx context.Context, f *flight, q *request, old *store
 		io.Reader
 		io.Closer
 	}{io.LimitReader(resp.Body, max(room, 0)+1), resp.Body}
-	if _, err := p.copyIn(ctx, f, q, resp, received); err != nil {
+	if _, err := p.copyIn(f, q, resp, received); err != nil {
 		p.failed(f, q, nil, err)
-		return
+		return nil
 	}
 	part := p.newEntry(q, f.ticket, resp.StatusCode, resp.Header, adm, received.Sub(sent))
 	part.Body = f.withdraw()
 	e, ok := combine(old, part)
 	if !ok || !e.Complete() || int64(len(part.Body)) > room {
 		// It is another representation by now.
-		p.again(ctx, f, q)
-		return
+		return p.again(f, q)
 	}
 	f.answered(&answer{at: received, kept: true, whole: &e, entry: &e, status: resp.StatusCode, length: int64(len(e.Body))})
 	f.finish(nil, nil)
-	p.keep(ctx, f, q, &e)
+	p.keep(f, q, &e)
+	return nil
 }
 
 // again fetches from the start, with no regard to what is stored: what the
 // origin answered was of no use with it.
-func (p *Proxy) again(ctx context.Context, f *flight, q *request) {
-	q = q.forFill()
-	delete(q.client, "Range")
-	delete(q.client, "If-Range")
-	q.asked = parseAsked(http.MethodGet, q.client)
-	p.run(ctx, f, q, &store.Found{Ticket: f.ticket}, decision{act: actFetch})
+func (p *Proxy) again(f *flight, q *request) *coming {
+	q = q.forWhole()
+	return p.fetch(f, q, &store.Found{Ticket: f.ticket}, decision{act: actFetch}, q.site)
 }
 
 // put stores e, and passes on the fall of one that a purge overtook. It returns
@@ -138,9 +134,13 @@ func (p *Proxy) put(ctx context.Context, q *request, e *store.Entry) Reason {
 	return whyNone
 }
 
-// keep stores what the flight brought.
-func (p *Proxy) keep(ctx context.Context, f *flight, q *request, e *store.Entry) {
-	if f.unkept = p.put(ctx, q, e); f.unkept == whyNone {
+// keep stores what the flight brought, whether or not a client still waits; nil is
+// nothing.
+func (p *Proxy) keep(f *flight, q *request, e *store.Entry) {
+	if e == nil {
+		return
+	}
+	if f.unkept = p.put(p.ctx, q, e); f.unkept == whyNone {
 		f.stored = e
 	}
 }

@@ -99,7 +99,8 @@ func (o *outcome) cacheStatus(h http.Header, q *request) {
 		s.key = string(q.key)
 	}
 	// A new slice: the header's may belong to a response that others share.
-	h["Cache-Status"] = append(h["Cache-Status"][:len(h["Cache-Status"]):len(h["Cache-Status"])], s.String())
+	others := h["Cache-Status"]
+	h["Cache-Status"] = append(others[:len(others):len(others)], s.String())
 }
 
 // refuse answers with an error of our own.

@@ -249,13 +249,14 @@ func (t *turn) last() bool { return t.count >= maxTurns }
 // when it has to look again.
 func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found, d decision, t *turn) bool {
 	alone := !q.storable || q.asked.directives.noStore || p.unshared.has(q.key, q.arrived) || t.last() && !t.failed
-	f, rd := p.board(q, found, d, q.flightID(found), t.after, alone)
+	f, rd := p.board(found, q.flightID(found), t.after, alone)
 	defer f.leave(rd)
-	patience := time.Duration(0)
-	if !rd.led {
-		patience = q.site.Fill.Wait
+	patience, onHint := q.site.Fill.Wait, func(h hint) { o.interim(h.status, h.header) }
+	if rd.led {
+		p.lead(r.Context(), f, rd, q.forFill(), found, d, onHint)
+		patience, onHint = 0, nil
 	}
-	a, err := f.await(r.Context(), patience, func(h hint) { o.interim(h.status, h.header) })
+	a, err := f.await(r.Context(), patience, onHint)
 	if r.Context().Err() != nil {
 		o.gone = true
 		return true

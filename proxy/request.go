@@ -165,13 +165,24 @@ func matchName(patterns []string, name string) bool {
 	return false
 }
 
-// forFill returns a copy of q that a fill may keep after the client has left.
+// forFill returns a copy of q that a fill may keep after the client has left. The
+// client's fields are shared: nobody edits them.
 func (q *request) forFill() *request {
 	c := *q
-	c.client = maps.Clone(q.client) // whoever edits it does so by whole values
-	c.asked.header = c.client
 	c.normalise()
 	return &c
+}
+
+// forWhole is forFill for all there is, whatever part the client wants.
+func (q *request) forWhole() *request {
+	c := q.forFill()
+	if c.client["Range"] != nil || c.client["If-Range"] != nil {
+		c.client = maps.Clone(c.client)
+		delete(c.client, "Range")
+		delete(c.client, "If-Range")
+	}
+	c.asked = parseAsked(http.MethodGet, c.client)
+	return c
 }
 
 // passes reports whether nothing about the request can be answered from, or

@@ -225,8 +225,7 @@ func (r *run) doLeave(st *step) error {
 		return err
 	}
 	v.leave()
-	<-v.done
-	synctest.Wait()
+	synctest.Wait() // its handler may go on for others who wait
 	r.background = slices.DeleteFunc(r.background, func(b *visit) bool { return b == v })
 	return nil
 }

@@ -221,7 +221,7 @@ func (p *Proxy) boardWarm(q *request, found *store.Found, d decision) (f *flight
 	if f = p.flights.m[id]; f != nil {
 		return f, false
 	}
-	f = newFlight(id, found.Ticket, nil)
+	f = newFlight(p.ctx, id, found.Ticket)
 	// Nobody need wait for it, and what is not stored has no reader.
 	f.lone, f.ledGone, f.warming = true, true, true
 	p.flights.m[id] = f

@@ -130,6 +130,38 @@ func (b *body) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Here returns the length of the content where all of it has come, so that nobody
+// has to wait who reads it. Ask before the first Read.
+func (b *body) Here() (n int64, ok bool) {
+	have := b.l.room.in[b.l.r:b.l.w]
+	switch b.kind {
+	case kindSized:
+		return b.left, b.left <= int64(len(have))
+	case kindChunked:
+		return chunksLength(have)
+	}
+	return 0, false
+}
+
+// chunksLength returns the length of chunked content that b has the whole of.
+func chunksLength(b []byte) (n int64, ok bool) {
+	for {
+		i := bytes.IndexByte(b, '\n')
+		if i < 1 {
+			return 0, false
+		}
+		size, ok := chunkSize(b[:i-1])
+		b = b[i+1:]
+		switch {
+		case !ok || size > int64(len(b)-2):
+			return 0, false
+		case size == 0:
+			return n, bytes.HasPrefix(b, []byte("\r\n")) || bytes.Contains(b, []byte("\r\n\r\n"))
+		}
+		n, b = n+size, b[size+2:]
+	}
+}
+
 // take reads what has been read, or what comes.
 func (b *body) take(p []byte) (int, error) {
 	l := b.l
