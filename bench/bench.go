@@ -43,6 +43,7 @@ type bench struct {
 	fleet      *fleetResult
 	stormed    *stormResult
 	herded     []herdResult
+	rushes     []*rush
 }
 
 // say tells what is being done.
@@ -194,11 +195,16 @@ func addrOf(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // startOrigin starts an origin on the load's core.
 func (b *bench) startOrigin(ctx context.Context) (addr string, p *process, err error) {
+	return b.startPart(ctx, originRole)
+}
+
+// startPart starts this program in a part, on the load's core.
+func (b *bench) startPart(ctx context.Context, role string) (addr string, p *process, err error) {
 	at, err := port()
 	if err != nil {
 		return "", nil, err
 	}
-	p, err = b.begin(ctx, b.client, "origin", addrOf(at), []string{roleVariable + "=origin", addrVariable + "=" + addrOf(at)}, b.self)
+	p, err = b.begin(ctx, b.client, role, addrOf(at), []string{roleVariable + "=" + role, addrVariable + "=" + addrOf(at)}, b.self)
 	return addrOf(at), p, err
 }
 

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // This program plays its parts when the environment says so; so does its test.
@@ -68,7 +70,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log("\n" + out.String())
-	want := []string{"| hit, 1 KiB |", "| miss, 1 KiB, stored |", " 2,000, beyond those, surrogate |", "on 1,000 objects, request to answer, surrogate |", "hits a second, quiet"}
+	want := []string{"| hit, 1 KiB |", "| miss, 1 KiB, stored |", " 2,000, beyond those, surrogate |", "on 1,000 objects, request to answer, surrogate |", "hits a second, quiet", "visitors a second, an origin", "visitors' own misses"}
 	if has("redis-server") {
 		want = append(want, "| hit from Redis, 1 KiB |", "a bare GET's", "50 clients at once on a cold key", "in force on three nodes")
 	}
@@ -177,6 +179,65 @@ func TestParseBench(t *testing.T) {
 	}
 }
 
+// Who waits for the origin after a purge: whoever is not given a hit, or has to wait
+// for one, from when he came, unless nobody had asked for the page before.
+func TestRushCounts(t *testing.T) {
+	purged := time.Now()
+	visits := []visit{
+		{due: purged.Add(-time.Millisecond), took: slowness}, // too early to count
+		{due: purged, took: time.Millisecond, hit: true},
+		{due: purged, took: slowness},
+		{due: purged.Add(2 * time.Second), took: slowness / 4, joined: true},
+		{due: purged.Add(2 * time.Second), took: slowness, hit: true},
+		{due: purged.Add(2 * time.Second), took: time.Millisecond, hit: true},
+		{due: purged.Add(2 * time.Second), took: 2 * slowness, anew: true},
+	}
+	r := &rush{rewarm: 5}
+	if err := r.take(visits, purged); err != nil {
+		t.Fatal(err)
+	}
+	if r.came != 5 || r.waited != 3 || r.cameLater != 3 || r.waitedLater != 2 || len(r.own) != 2 || meanOf(r.own) != 300 {
+		t.Errorf("counted %+v", r)
+	}
+	if err := r.take([]visit{{due: purged, took: time.Millisecond}}, purged); err == nil {
+		t.Error("an origin that answers at once is none of the kind")
+	}
+	c := shopCount{Warming: side{Asked: 4, Most: 3}, Back: map[string]float64{}}
+	var hottest []string
+	for i := range 10 {
+		hottest = append(hottest, productPath(i))
+		if i > 0 {
+			c.Back[productPath(i)] = float64(i)
+		}
+	}
+	if err := r.look(c, hottest); err != nil || r.most != 3 || r.mostBack[0] != 9 || !math.IsInf(r.allBack[0], 1) {
+		t.Errorf("saw %+v: %v", r, err)
+	}
+	if err := (&rush{}).look(c, hottest); err == nil {
+		t.Error("what was not to be fetched again was")
+	}
+}
+
+// The visitors of one seed ask for the same, whoever they ask.
+func TestCrowd(t *testing.T) {
+	a, b := crowdOf(1, 100), crowdOf(1, 100)
+	if x, y := a.asksFor(50, false), b.asksFor(50, false); !slices.Equal(x, y) {
+		t.Errorf("they ask for %q and %q", x, y)
+	}
+	rare := 0
+	for _, path := range a.asksFor(10_000, true) {
+		if strings.HasPrefix(path, "/articles/") {
+			rare++
+		}
+	}
+	if rare < 400 || rare > 600 {
+		t.Errorf("%d of 10,000 ask for what nobody has", rare)
+	}
+	if hottest := a.hottest(1000); len(hottest) != 100/inCategory {
+		t.Errorf("the hottest are %q", hottest)
+	}
+}
+
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
 		xs   []float64
@@ -203,13 +264,16 @@ func TestVerdicts(t *testing.T) {
 	b := &bench{
 		requested: []rowResult{{rows[hitRow], map[string][]sample{surrogateName: {{cpu: 8}}, haproxyName: {{cpu: 10}}, nginxName: {{cpu: 10}}}}},
 		redis:     &redisResult{ofGET: map[string]float64{"1KiB": 0.6}},
-		purged:    []purgeResult{{surrogateName, 100_000, []float64{0.2, 9, 0.3}}, {varnishName, 100_000, []float64{11}}},
+		rushes: []*rush{
+			{own: []time.Duration{slowness}}, {rewarm: 1, own: []time.Duration{slowness}, most: 9}, {rewarm: 2, own: []time.Duration{slowness * 5 / 4}, most: 8},
+		},
+		purged: []purgeResult{{surrogateName, 100_000, []float64{0.2, 9, 0.3}}, {varnishName, 100_000, []float64{11}}},
 	}
 	var got []string
 	for _, v := range b.verdicts() {
 		got = append(got, fmt.Sprintf("%.2f%s %v", v.figure, v.unit, v.met()))
 	}
-	want := []string{"0.80 × HAProxy true", "0.80 × nginx false", "0.30 ms true", "0.60 × a bare GET false"}
+	want := []string{"0.80 × HAProxy true", "0.80 × nginx false", "0.30 ms true", "0.60 × a bare GET false", "9.00 false", "1.25 × without false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("verdicts are %q", got)
 	}

@@ -5,7 +5,7 @@
 // It installs what is missing from Debian's packages, starts HAProxy, nginx,
 // Varnish, httputil.ReverseProxy, surrogate and a floor on one core, an origin and
 // the load on another, and prints Markdown: what a request costs, how memory and
-// purges grow, and how that stands to the targets.
+// purges grow, who waits after a purge, and how that stands to the targets.
 //
 // What makes the figures comparable:
 //
@@ -20,6 +20,9 @@
 //     their time included, over the requests that it answered meanwhile. Times to
 //     answer are those of a closed loop at saturation, wrk's: they say how evenly a
 //     server treats its connections, not how long a visitor of an idle one waits.
+//   - Visitors after a purge come when they are due, however many wait, and their
+//     times count from then. With rewarming and without, the same ones come at the
+//     same time, each to a server with an origin of its own.
 //   - Nothing is measured before it was looked at: status, length, content and
 //     fields of an answer, and whether the origin was asked for it. During a
 //     measurement wrk counts failures, the bytes must come to as much as was looked

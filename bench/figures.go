@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,5 +57,40 @@ func (b *bench) otherTable() table {
 			strconv.FormatFloat(median(h.fetches), 'g', -1, 64), strconv.FormatFloat(slices.Max(h.fetches), 'g', -1, 64),
 			median(h.took), slowness.Milliseconds())
 	}
+	for arms := range slices.Chunk(b.rushes, rushArms) {
+		b.rushFigures(arms, add)
+	}
 	return t
+}
+
+// rushFigures has those of one kind of origin, without rewarming first.
+func (b *bench) rushFigures(arms []*rush, add func(what, format string, args ...any)) {
+	each := func(format string, figures func(r *rush) []any) string {
+		var said []string
+		for _, r := range arms {
+			said = append(said, fmt.Sprintf(format, figures(r)...))
+		}
+		return strings.Join(said, "; ")
+	}
+	seconds := func(rounds []float64) string {
+		if m := median(rounds); !math.IsInf(m, 1) {
+			return fmt.Sprintf("%.1f s", m)
+		}
+		return "not in time"
+	}
+	size := b.o.rush
+	origin := fmt.Sprintf("an origin of %d ms a page", slowness.Milliseconds())
+	if arms[0].workers > 0 {
+		origin += fmt.Sprintf(" and %d workers", arms[0].workers)
+	}
+	add(fmt.Sprintf("%s of %s products purged, %d visitors a second, %s: who waits for it in the next %.0f s, without rewarming and with %d or %d pages",
+		thousands(float64(size.products/inCategory)), thousands(float64(size.products)), size.perSecond, origin, size.after.Seconds(), arms[1].rewarm, arms[2].rewarm),
+		"%s", each("%.1f %%", func(r *rush) []any { return []any{r.share()} }))
+	add("the same after the first second", "%s", each("%.1f %%", func(r *rush) []any { return []any{r.shareLater()} }))
+	add("those visitors for whom the origin is asked wait: mean / p95", "%s ms",
+		each("%.0f / %.0f", func(r *rush) []any {
+			return []any{meanOf(r.own), at(slices.Sorted(slices.Values(r.own)), 0.95)}
+		}))
+	add("90 % / all of the hottest pages are back after", "%s", each("%s / %s", func(r *rush) []any { return []any{seconds(r.mostBack), seconds(r.allBack)} }))
+	add(fmt.Sprintf("fetches for warming at once, of %d configured", rushConcurrency), "%s", each("%d", func(r *rush) []any { return []any{r.most} }))
 }

@@ -28,6 +28,7 @@ type options struct {
 	storm       time.Duration // of purges in a round, and of quiet before
 	stormed     int           // objects under each tag of the storm
 	clients     int           // at once on one cold key
+	rush        rushSize
 	rows        []row
 	redisRows   []row
 	settle      time.Duration // before memory is read: work in the background counts
@@ -48,6 +49,7 @@ var stages = []struct {
 	{"fleet", "time of a purge until it is in force on three nodes", (*bench).fleetPurges},
 	{"storm", "hits while 100 purges a second fall", (*bench).purgeStorm},
 	{"herd", "many clients at once on one key over three nodes", (*bench).herd},
+	{"rewarm", "visitors who wait for the origin after a purge, with rewarming and without", (*bench).rewarming},
 }
 
 func main() {
@@ -97,13 +99,14 @@ func main() {
 	}
 }
 
-// defaults take about ten minutes.
+// defaults take about twelve minutes.
 func defaults() options {
 	return options{
 		rounds: 5, seconds: 2, connections: 32, memory: 400_000,
 		purges: []purgeSize{{1_000, 5}, {100_000, 2}, {1_000_000, 1}},
 		fleet:  100_000, fleetPurges: 300,
 		storm: 3 * time.Second, stormed: 100_000,
+		rush:    rushSize{products: 2500, visited: 18_000, perSecond: 100, quiet: 3 * time.Second, after: 10 * time.Second},
 		clients: 1000, rows: rows, redisRows: redisRows, settle: 3 * time.Second, install: true,
 	}
 }
@@ -115,6 +118,7 @@ func quickly() options {
 	o.purges = []purgeSize{{10, 2}, {1000, 1}}
 	o.fleet, o.fleetPurges = 1000, 5
 	o.storm, o.stormed = 300*time.Millisecond, 500
+	o.rush = rushSize{products: 250, visited: 500, perSecond: 100, quiet: 300 * time.Millisecond, after: time.Second}
 	o.rows = []row{rows[hitRow], rows[missRow]}
 	o.redisRows = redisRows[:1]
 	o.settle, o.install = 100*time.Millisecond, false

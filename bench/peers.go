@@ -42,6 +42,8 @@ type setting struct {
 	FileMegabytes          int // nginx: for files, which fill whole pages
 	Root, Xkey             bool
 	Redis                  string
+	Rewarm                 int // pages that are fetched again after a purge
+	Concurrency            int // fetches for that at once; 0 for the default
 }
 
 // setting is one for a server in a new directory.
@@ -121,7 +123,7 @@ func (b *bench) launchAs(ctx context.Context, name string, s setting, cores stri
 			x.purge = x.purgeTag
 		}
 	case reverseName:
-		env = []string{roleVariable + "=reverseproxy", addrVariable + "=" + x.addr, originVariable + "=" + s.Origin}
+		env = []string{roleVariable + "=" + reverseRole, addrVariable + "=" + x.addr, originVariable + "=" + s.Origin}
 		args = []string{b.self}
 	default:
 		err = fmt.Errorf("no server %q", name)

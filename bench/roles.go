@@ -12,12 +12,16 @@ import (
 	"time"
 )
 
-// roleVariable makes this program play a part in place of measuring: "origin" or
-// "reverseproxy". Where is in addrVariable, and what to ask in originVariable.
+// roleVariable makes this program play a part in place of measuring. Where is in
+// addrVariable, and what to ask in originVariable.
 const (
 	roleVariable   = "BENCH_ROLE"
 	addrVariable   = "BENCH_ADDR"
 	originVariable = "BENCH_ORIGIN"
+
+	originRole  = "origin"
+	shopRole    = "shop"
+	reverseRole = "reverseproxy"
 )
 
 func play(role string) error {
@@ -26,9 +30,11 @@ func play(role string) error {
 		return err
 	}
 	switch role {
-	case "origin":
+	case originRole:
 		return serveOrigin(l)
-	case "reverseproxy":
+	case shopRole:
+		return serveShop(l)
+	case reverseRole:
 		return serveReverseProxy(l, os.Getenv(originVariable))
 	}
 	return errors.Join(fmt.Errorf("no role %q", role), l.Close())

@@ -74,6 +74,20 @@ func (b *bench) verdicts() (vs []verdict) {
 			vs = append(vs, verdict{what: "throughput of hits from Redis, " + strings.ReplaceAll(what, ",", ", "), figure: b.redis.ofGET[what], most: 0.7, atLeast: true, unit: " × a bare GET"})
 		}
 	}
+	for arms := range slices.Chunk(b.rushes, rushArms) {
+		most, slowed := 0, 0.
+		for _, r := range arms[1:] {
+			most = max(most, r.most)
+			slowed = max(slowed, meanOf(r.own)/meanOf(arms[0].own))
+		}
+		where := "an origin without bounds"
+		if n := arms[0].workers; n > 0 {
+			where = fmt.Sprintf("an origin of %d workers", n)
+		}
+		vs = append(vs,
+			verdict{what: "fetches for warming at once, " + where, figure: float64(most), most: rushConcurrency},
+			verdict{what: "visitors' own misses while what was purged is fetched again, mean, " + where, figure: slowed, most: 1.1, unit: " × without"})
+	}
 	return vs
 }
 

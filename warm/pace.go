@@ -38,12 +38,14 @@ func (l Limits) share(rank, nodes int) Limits {
 // nothing by itself and knows no clock; a Warmer feeds it and asks it.
 //
 // It begins with one fetch at a time, then two until it is known how long the
-// origin takes, and grows with each that goes well, doubling at first. When the origin answers slower than it does otherwise, or fails, the
-// window is halved and from then on grows by one each time all in it went well.
-// When it fails again and again it is down: one fetch at a time tries it, ever
-// more rarely. What it does otherwise is what was measured while there was no
-// warming to speak of; for visitors' fetches apart, because those are of other
-// pages, and theirs are what must not suffer.
+// origin takes, and grows with each that goes well: doubling to half of what it
+// may, then by one each time all in the window went well. When the origin answers
+// slower than it does otherwise, or fails, the window is halved, and for a while
+// keeps below what was too much, because visitors pay for each look whether it
+// still is. When it fails again and again it is down: one fetch at a time tries
+// it, ever more rarely. What it does otherwise is what was measured while there
+// was no warming to speak of; for visitors' fetches apart, because those are of
+// other pages, and theirs are what must not suffer.
 type Pace struct {
 	window  float64 // fetches that may be under way; below 1 there are rests between them
 	grown   bool    // it was halved once: no more doubling
@@ -53,6 +55,9 @@ type Pace struct {
 	failed  int       // in a row, whoever asked
 	held    time.Time // nothing is begun before
 	cut     time.Time // the window is not halved again before
+	much    float64   // the window that was too much
+	muchAt  time.Time // when it was halved last
+	ended   time.Time // when a fetch was over last
 	tokens  float64   // that Rate has given
 	tokenAt time.Time
 	tryIn   time.Duration // above 0 it is down: the time between two tries
@@ -63,7 +68,9 @@ const (
 	known       = 8 // measurements by which it is known what is usual
 	unknown     = 2 // the window until then
 	recently    = 10 * time.Second
-	downAfter   = 5 // failures in a row
+	oneCut      = 2 * time.Second // what is halved again within is so for the same reason
+	bearable    = 0.75            // part of what was too much that is not
+	downAfter   = 5               // failures in a row
 	firstTry    = time.Second
 	lastTry     = 30 * time.Second
 	mostHeld    = 5 * time.Minute // that an origin may ask for
@@ -144,6 +151,10 @@ func (p *Pace) tokensAt(now time.Time, l Limits) float64 {
 
 // Begin notes that a fetch begins.
 func (p *Pace) Begin(now time.Time, l Limits) {
+	if p.inside == 0 && now.Sub(p.ended) > recently && p.tryIn == 0 {
+		// Whatever slowed or failed since then was not for warming.
+		p.window, p.grown, p.muchAt = max(1, p.window), false, time.Time{}
+	}
 	p.inside++
 	if p.own.n == 0 && p.theirs.n > known {
 		p.own = p.theirs // the same pages, more or less
@@ -165,6 +176,7 @@ type End struct {
 func (p *Pace) End(now time.Time, l Limits, e End) {
 	alone := p.inside <= 1
 	p.inside--
+	p.ended = now
 	if !e.Asked {
 		if l.Rate > 0 {
 			p.tokens++
@@ -180,10 +192,10 @@ func (p *Pace) End(now time.Time, l Limits, e End) {
 		switch {
 		case p.own.above(1):
 			p.halve(now)
-		case p.own.above(0.4) || p.theirs.above(0.2) && now.Sub(p.theirs.at) < recently:
+		case p.own.above(0.4) || p.theirs.above(0.15) && now.Sub(p.theirs.at) < recently:
 			// As it is, but no more.
 		default:
-			p.grow(l)
+			p.grow(now, l)
 		}
 	}
 	rest := min(e.After, mostHeld)
@@ -201,7 +213,7 @@ func (p *Pace) Visitor(now time.Time, took time.Duration, failed bool) {
 	}
 	p.well()
 	p.theirs.add(now, took, p.inside == 0, 10*time.Minute)
-	if p.theirs.above(0.4) {
+	if p.theirs.above(0.3) { // before they are slowed by a tenth
 		p.halve(now)
 	}
 }
@@ -235,13 +247,15 @@ func (p *Pace) well() {
 
 // grow widens a window that was used to the full: what was not tried says
 // nothing.
-func (p *Pace) grow(l Limits) {
+func (p *Pace) grow(now time.Time, l Limits) {
 	switch {
 	case p.inside+1 < int(p.window/2):
 		return
 	case p.window < 1:
 		p.window = min(1, 2*p.window)
-	case p.grown:
+	case now.Sub(p.muchAt) < recently && p.window+1 > bearable*p.much:
+		return
+	case p.grown || p.window >= float64(l.Concurrency)/2:
 		p.window += 1 / p.window
 	default:
 		p.window++
@@ -258,6 +272,10 @@ func (p *Pace) halve(now time.Time) {
 	if now.Before(p.cut) {
 		return
 	}
+	if now.Sub(p.muchAt) > oneCut {
+		p.much = p.window
+	}
+	p.muchAt = now
 	p.window = max(leastWindow, p.window/2)
 	p.cut = now.Add(time.Duration(max(p.own.lately, p.theirs.lately)))
 	p.own.again()

@@ -85,8 +85,8 @@ func TestPaceRampsUpAndStaysBelow(t *testing.T) {
 	p.run(100 * time.Millisecond)
 	p.between("at first", p.begun, 1, 1)
 	p.run(2 * time.Second)
-	p.between("at once", p.peak, 8, 8)
-	p.between("in two seconds", p.begun, 45, 80)
+	p.between("at once", p.peak, 6, 8)
+	p.between("in two seconds", p.begun, 35, 80)
 	p.run(10 * time.Second)
 	p.between("at once", p.peak, 8, 8)
 	p.between("in twelve seconds", p.begun, 430, 490)
@@ -230,4 +230,41 @@ func TestShares(t *testing.T) {
 	if v, _ := p.Ask(p.now, p.limits, 0); v != warm.NoShare {
 		t.Errorf("without a share it says %v", v)
 	}
+}
+
+// TestPaceLeavesWhatWasTooMuch: an origin has eight workers, and whoever comes
+// when all have something to do waits in line.
+func TestPaceLeavesWhatWasTooMuch(t *testing.T) {
+	inLine := 0
+	p := newPaced(t, func(under int) (time.Duration, bool) {
+		inLine += min(1, max(0, under-8))
+		return 200 * time.Millisecond * time.Duration(max(under, 8)) / 8, false
+	})
+	p.limits.Concurrency = 32
+	p.run(20 * time.Second)
+	inLine = 0
+	before := p.begun
+	p.run(60 * time.Second)
+	p.between("in a minute", p.begun-before, 1300, 2400) // of 2400 that it can do
+	p.between("of those in line", inLine, 0, 700)
+}
+
+// TestPaceForgetsWhatWasNotItsDoing: visitors' fetches slow down, and fail, while
+// nothing is warmed.
+func TestPaceForgetsWhatWasNotItsDoing(t *testing.T) {
+	p := newPaced(t, steady(200*time.Millisecond))
+	for i := range 200 {
+		took := 200 * time.Millisecond
+		if i/20%2 == 1 {
+			took *= 2
+		}
+		p.Visitor(p.now, took, i%50 == 49)
+		p.now = p.now.Add(100 * time.Millisecond)
+	}
+	for range 20 {
+		p.Visitor(p.now, 200*time.Millisecond, false)
+	}
+	p.run(2 * time.Second)
+	p.between("in two seconds", p.begun, 35, 80)
+	p.between("at once", p.peak, 6, 8)
 }
