@@ -64,6 +64,7 @@ type memRun struct {
 	why     string // the failure that ended its list
 	changed time.Time
 	seen    map[uint64]struct{} // which jobs it has had; nil when it is over
+	reasons map[string]*store.Reason
 }
 
 // NewMemQueue returns an empty queue.
@@ -170,6 +171,7 @@ func (r *memRun) settled(url string, o store.Outcome, now time.Time) {
 		r.Fresh++
 	case store.Unkept:
 		r.Unkept++
+		r.unkept(url, o.Why)
 	case store.Dropped:
 		r.Dropped++
 	default:
@@ -180,6 +182,26 @@ func (r *memRun) settled(url string, o store.Outcome, now time.Time) {
 	}
 	r.Bytes += o.Bytes
 	r.note(now)
+}
+
+// unkept notes why a page was not kept.
+func (r *memRun) unkept(url, why string) {
+	why = store.Shorten(why)
+	x := r.reasons[why]
+	if x == nil && len(r.reasons) >= store.MaxReasons {
+		why = ""
+		x = r.reasons[why]
+	}
+	if x == nil {
+		if r.reasons == nil {
+			r.reasons = make(map[string]*store.Reason)
+		}
+		x = &store.Reason{Why: why}
+		r.reasons[why] = x
+	}
+	if x.Count++; len(x.URLs) < store.MaxReasonURLs {
+		x.URLs = append(x.URLs, store.Shorten(url))
+	}
 }
 
 // Seal implements store.Queue.
@@ -236,6 +258,10 @@ func (q *MemQueue) Progress(_ context.Context, run string) (store.Progress, erro
 	}
 	p.Failures = append(p.Failures, r.Failures...)
 	p.Failures = p.Failures[:min(len(p.Failures), store.MaxFailures)]
+	for _, x := range r.reasons {
+		p.Reasons = append(p.Reasons, store.Reason{Why: x.Why, Count: x.Count, URLs: slices.Clone(x.URLs)})
+	}
+	store.SortReasons(p.Reasons)
 	return p, nil
 }
 

@@ -13,10 +13,11 @@
 -- run:id          hash: a run and its figures, left (not settled), queued (of those)
 -- seen:id         set: hashes of the jobs that a run has had, until it is done
 -- fails:id        list: url, why, url, why …
+-- unkept:id       hash: 'n why', how many were not kept for that reason; '1 why', '2 why' …, the first URLs
 -- runs, ended     zsets: runs by when they began, by when they were done
 --
--- run:, seen: and fails: have a TTL and may be evicted; then the run is unknown,
--- or fetches something twice, or does not remember why something failed. The
+-- run:, seen:, fails: and unkept: have a TTL and may be evicted; then the run is unknown,
+-- or fetches something twice, or does not remember why something failed or was not kept. The
 -- others have none, and are bounded by what may wait and by what is taken.
 
 local QUEUE, BASE = KEYS[1], string.match(KEYS[1], '^(.*:)')
@@ -132,6 +133,7 @@ local function touch(run)
   end
   redis.call('PEXPIRE', BASE .. 'seen:' .. run, KEEP)
   redis.call('PEXPIRE', BASE .. 'fails:' .. run, KEEP)
+  redis.call('PEXPIRE', BASE .. 'unkept:' .. run, KEEP)
 end
 
 -- count counts n jobs of a run that are over.

@@ -194,12 +194,14 @@ func (q *queue) Settle(ctx context.Context, j store.Job, o store.Outcome) (err e
 			state = "fresh"
 		case store.Unkept:
 			state = "unkept"
+			url, why = store.Shorten(j.URL), store.Shorten(o.Why)
 		case store.Dropped:
 			state = "dropped"
 		default:
 			url, why = store.Shorten(j.URL), store.Shorten(o.Why)
 		}
-		_, err = q.steady(ctx, "settle", queueSettle, j.Run, name(&j), state, o.Bytes, url, why, store.MaxFailures)
+		_, err = q.steady(ctx, "settle", queueSettle, j.Run, name(&j), state, o.Bytes, url, why,
+			store.MaxFailures, store.MaxReasons, store.MaxReasonURLs)
 	}
 	if err == nil {
 		q.mu.Lock()

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"surrogate/store"
@@ -140,6 +141,62 @@ var queueRunCases = []queueCase{
 		}
 		if why := p.Failures[1].Why; why != store.Shorten(long) || len(why) > 2<<10 {
 			l.Errorf("a reason of %d bytes", len(why))
+		}
+	}},
+	{name: "WhyPagesAreNotKept", run: func(l *queueLab) {
+		l.begin("r")
+		const n = store.MaxReasonURLs + 2
+		l.add("r", many("c", n, 1)...)
+		l.add("r", jobs(1, "/private", "/fine")...)
+		for _, j := range l.takeAll(l.q, n+2) {
+			o := store.Outcome{State: store.Unkept, Why: "set-cookie"}
+			switch j.URL {
+			case "http://shop.test/private":
+				o.Why = "n private: \"é\""
+			case "http://shop.test/fine":
+				o = store.Outcome{State: store.Warmed, Why: "told to nobody"}
+			}
+			l.settle(l.q, j, o)
+		}
+		l.seal("r")
+		p := l.counts("r", n+2, 1, 0, n+1, 0, 0)
+		if len(p.Reasons) != 2 || len(p.Failures) != 0 {
+			l.Fatalf("%+v", p)
+		}
+		if x := p.Reasons[0]; x.Why != "set-cookie" || x.Count != n || len(x.URLs) != store.MaxReasonURLs || x.URLs[0] != "http://shop.test/c/0" {
+			l.Errorf("the first: %+v", x)
+		}
+		if x := p.Reasons[1]; x.Why != "n private: \"é\"" || x.Count != 1 || !slices.Equal(x.URLs, []string{"http://shop.test/private"}) {
+			l.Errorf("the second: %+v", x)
+		}
+		if rs, err := l.o.Runs(l.Context(), 1); err != nil || len(rs) != 1 || rs[0].Reasons != nil {
+			l.Errorf("listed: %+v, %v", rs, err)
+		}
+		// Another run has reasons of its own.
+		l.begin("s")
+		l.add("s", job("/c/0", 1))
+		l.settle(l.q, l.take(l.q, 1)[0], store.Outcome{State: store.Unkept, Why: "no-store"})
+		if p := l.progress("s"); len(p.Reasons) != 1 || p.Reasons[0].Count != 1 {
+			l.Errorf("%+v", p.Reasons)
+		}
+	}},
+	{name: "ReasonsAreBounded", run: func(l *queueLab) {
+		l.begin("r")
+		const n = 2 * store.MaxReasons
+		long := strings.Repeat("é", 10_000)
+		l.add("r", many("f", n, 1)...)
+		for i := range n {
+			l.settle(l.q, l.take(l.q, 1)[0], store.Outcome{State: store.Unkept, Why: fmt.Sprint(i%(n-1), long)})
+		}
+		p := l.counts("r", n, 0, 0, n, 0, 0)
+		if len(p.Reasons) != store.MaxReasons+1 {
+			l.Fatalf("%d reasons", len(p.Reasons))
+		}
+		if x := p.Reasons[0]; x.Why != "" || x.Count != n-1-store.MaxReasons || len(x.URLs) != store.MaxReasonURLs {
+			l.Errorf("the others: %+v", x)
+		}
+		if x := p.Reasons[1]; x.Why != store.Shorten("0"+long) || x.Count != 2 {
+			l.Errorf("a reason of %d bytes, %d pages", len(x.Why), x.Count)
 		}
 	}},
 	{name: "CancelDropsWhatIsQueued", run: func(l *queueLab) {
