@@ -35,12 +35,21 @@ func (in *Intake) Following(fetch func(context.Context, store.Job) Result) func(
 		if isSitemap(&j) {
 			return in.sitemap(ctx, j)
 		}
-		r, last := in.redirected(ctx, j, fetch(ctx, j), fetch)
+		r, last := in.redirected(ctx, j, judged(fetch(ctx, j)), fetch)
 		if j.Depth > 0 && r.State != store.Failed && r.State != store.Again && last != nil {
 			return in.crawled(ctx, j, r, last)
 		}
 		return r
 	}
+}
+
+// judged is r, unless its answer is an error: nobody means such a page when he
+// has it warmed, however long it may be kept.
+func judged(r Result) Result {
+	if r.Status >= 400 && r.State != store.Failed && r.State != store.Again {
+		r.State, r.Why = store.Failed, fmt.Sprintf("answered %d", r.Status)
+	}
+	return r
 }
 
 // A landing is the page that a chain of redirects ends at.
@@ -71,13 +80,16 @@ func (in *Intake) redirected(ctx context.Context, j store.Job, r Result, fetch f
 			return in.astray(r, fmt.Sprintf("more than %d redirects", maxHops), way), nil
 		}
 		next.Run, next.Vary, next.Pick, next.Force = j.Run, j.Vary, j.Pick, j.Force
-		hop = fetch(ctx, next)
+		hop = judged(fetch(ctx, next))
 		r.Bytes += hop.Bytes
 		r.Took += hop.Took
 		if hop.State == store.Failed || hop.State == store.Again {
 			r.Outcome.State, r.After, r.Origin.Failed = hop.State, hop.After, hop.Origin.Failed
 			r.Why = fmt.Sprintf("redirects to %s: %s", excerpt(next.URL, 200), hop.Why)
 			return r, nil
+		}
+		if hop.State == store.Unkept && r.State != store.Unkept {
+			r.State, r.Why = store.Unkept, "redirects to what is not kept: "+hop.Why
 		}
 	}
 }

@@ -183,6 +183,10 @@ func TestStatus(t *testing.T) {
 	if s.State != "running" || s.Done != 25 || s.Remaining != 75 || s.Rate != 2.5 || *s.ETA != 30 {
 		t.Errorf("%+v", s)
 	}
+	p.Reasons = []store.Reason{{Why: "private", Count: 2, URLs: []string{"http://a/"}}, {Count: 1}}
+	if s := StatusOf(&p, at); len(s.Reasons) != 2 || s.Reasons[0].Why != "private" || s.Reasons[0].Count != 2 || s.Reasons[1].Why != "other reasons" {
+		t.Errorf("%+v", s.Reasons)
+	}
 	p.Sealed = false
 	if s := StatusOf(&p, at); s.State != "listing" || s.ETA != nil || s.Rate != 0 {
 		t.Errorf("%+v", s)

@@ -86,8 +86,10 @@ func (w *town) plain(ctx context.Context, j store.Job) (r Result) {
 	switch l := resp.Header.Get("Location"); {
 	case l != "":
 		r.Next = l
-	case r.Status != 200:
-		r.State, r.Why = store.Failed, fmt.Sprintf("answered %d", r.Status)
+	case r.Status != 200 && resp.Header.Get("Cache-Control") == "":
+		r.State, r.Why = store.Unkept, "no-freshness"
+	case resp.Header.Get("Set-Cookie") != "":
+		r.State, r.Why = store.Unkept, "set-cookie"
 	}
 	return r
 }

@@ -1,6 +1,7 @@
 package warm
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type Status struct {
 	ETA       *int64    `json:"eta_s,omitzero"` // seconds left at that rate; absent while that cannot be told
 	Ended     time.Time `json:"ended,omitzero"`
 	Failures  []Failure `json:"failures,omitempty"` // the first of them
+	Reasons   []Reason  `json:"unkept_reasons,omitempty"`
 	Rejected  []string  `json:"rejected,omitempty"` // what of its list was not understood, and why it ended early
 }
 
@@ -35,6 +37,13 @@ type Status struct {
 type Failure struct {
 	URL string `json:"url"`
 	Why string `json:"why"`
+}
+
+// A Reason is why some URLs were fetched and are not kept.
+type Reason struct {
+	Why   string   `json:"why"`
+	Count int      `json:"count"`
+	URLs  []string `json:"urls"` // the first of them
 }
 
 // StatusOf is the Status of a run at a moment.
@@ -63,6 +72,9 @@ func StatusOf(p *store.Progress, now time.Time) Status {
 	}
 	if s.Rate > 0 && !p.Done() {
 		s.ETA = new(int64(float64(s.Remaining) / s.Rate))
+	}
+	for _, x := range p.Reasons {
+		s.Reasons = append(s.Reasons, Reason{cmp.Or(x.Why, "other reasons"), x.Count, x.URLs})
 	}
 	for _, f := range p.Failures {
 		if f.URL == "" {

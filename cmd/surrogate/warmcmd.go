@@ -315,14 +315,19 @@ func printStatus(out io.Writer, s *warm.Status) {
 		verb = "cancelled:"
 	}
 	fmt.Fprintf(out, "%s %d of %d URLs, %s in %s\n", verb, s.Warmed+s.Fresh, s.Total, size(s.Bytes), s.Ended.Sub(s.At).Round(time.Millisecond))
-	for _, l := range []struct {
-		n    int
-		what string
-	}{{s.Warmed, "fetched"}, {s.Fresh, "fresh already"}, {s.Unkept, "not to be stored"}, {s.Failed, "failed"}, {s.Dropped, "dropped: the queue is full, or the run was cancelled"}} {
-		if l.n > 0 {
-			fmt.Fprintf(out, "%8d  %s\n", l.n, l.what)
+	figure := func(n int, what string) {
+		if n > 0 {
+			fmt.Fprintf(out, "%8d  %s\n", n, what)
 		}
 	}
+	figure(s.Warmed, "fetched")
+	figure(s.Fresh, "fresh already")
+	figure(s.Unkept, "not to be stored")
+	for _, r := range s.Reasons {
+		fmt.Fprintf(out, "%16d  %s: %s\n", r.Count, r.Why, someOf(r.URLs, r.Count))
+	}
+	figure(s.Failed, "failed")
+	figure(s.Dropped, "dropped: the queue is full, or the run was cancelled")
 	for _, f := range s.Failures {
 		fmt.Fprintf(out, "  failed  %s: %s\n", f.URL, f.Why)
 	}
@@ -332,4 +337,13 @@ func printStatus(out io.Writer, s *warm.Status) {
 	for _, r := range s.Rejected {
 		fmt.Fprintf(out, "  left out  %s\n", r)
 	}
+}
+
+// someOf is a line of the first of so many URLs.
+func someOf(urls []string, n int) string {
+	text := strings.Join(urls, " ")
+	if more := n - len(urls); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

@@ -50,11 +50,20 @@ func newShelf(t *testing.T) *shelf {
 			case <-r.Context().Done():
 			}
 		}
-		if strings.HasPrefix(r.URL.Path, "/gone") {
+		w.Header().Set("Cache-Control", "max-age=3600")
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/gone"):
+			w.Header().Set("Cache-Control", "no-store")
 			http.NotFound(w, r)
 			return
+		case strings.HasPrefix(r.URL.Path, "/kept-404"):
+			w.WriteHeader(http.StatusNotFound)
+			return
+		case strings.HasPrefix(r.URL.Path, "/cookie"):
+			w.Header().Set("Set-Cookie", "a=b")
+		case strings.HasPrefix(r.URL.Path, "/private"):
+			w.Header().Set("Cache-Control", "private")
 		}
-		w.Header().Set("Cache-Control", "max-age=3600")
 		w.Header().Set("Vary", "Accept-Encoding")
 		fmt.Fprintf(w, "page %s", r.RequestURI)
 	})
@@ -111,7 +120,7 @@ func TestWarmAList(t *testing.T) {
 	}
 	// Again, from standard input: all of it is fresh.
 	cmd := programWith(t, "warm", "--admin", p.admin, "--json", "-")
-	cmd.Stdin = strings.NewReader(pages(200) + "/gone\n")
+	cmd.Stdin = strings.NewReader(pages(200) + "/cookie\n")
 	q := launch(t, cmd)
 	var st warm.Status
 	if code := q.ended(t); code != 0 {
@@ -119,6 +128,32 @@ func TestWarmAList(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(q.out.String()), &st); err != nil || st.Fresh != 200 || st.Unkept != 1 || st.Warmed != 0 || st.What != "standard input" {
 		t.Errorf("%v %s", err, q.out)
+	}
+}
+
+// TestWhatIsNotWellWarmed: error pages, however long they may be kept, and pages
+// that are not to be stored are told one by one and with their reasons, at first
+// and when it is known.
+func TestWhatIsNotWellWarmed(t *testing.T) {
+	s := newShelf(t)
+	p := serving(t, "--config", withSite(t, s.url, ""))
+	list := writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), "/a\n/gone\n/kept-404\n/cookie/1\n/cookie/2\n/private\n")
+	for _, again := range []bool{false, true} {
+		code, out, errs := said(t, "warm", "--admin", p.admin, list)
+		if code != 1 || !strings.Contains(out, "warmed 1 of 6 URLs") {
+			t.Errorf("again %v: exit %d\n%s%s", again, code, out, errs)
+		}
+		for _, want := range []string{
+			"       3  not to be stored\n", "2  set-cookie: http://shop.example/cookie/1 http://shop.example/cookie/2\n", "1  private: http://shop.example/private\n",
+			"       2  failed\n", "failed  http://shop.example/gone: answered 404\n", "failed  http://shop.example/kept-404: answered 404\n",
+		} {
+			if !strings.Contains(out, want) {
+				t.Errorf("again %v: no %q in\n%s", again, want, out)
+			}
+		}
+	}
+	if s.times("/gone") != 1 || s.times("/kept-404") != 1 || s.times("/private") != 1 {
+		t.Error("what was known was asked for again")
 	}
 }
 
