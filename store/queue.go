@@ -125,7 +125,7 @@ type Job struct {
 // An Outcome is what became of a job.
 type Outcome struct {
 	State OutcomeState
-	Why   string        // of Failed and Unkept: the reason, for whoever asked for the run
+	Why   string        // of Failed, Unkept and Again: the reason, for whoever asked for the run
 	Bytes int64         // what was received
 	Took  time.Duration // how long it took
 	After time.Duration // of Again: not before
@@ -159,6 +159,10 @@ type Progress struct {
 	Ended     time.Time    // when it was done; zero before
 	Failures  []URLFailure // the first of them, at most MaxFailures
 	Reasons   []Reason     // why pages were not kept, the most frequent first
+
+	Left    map[string]int // jobs that are not settled, by site; nil of a run that was cancelled
+	Retries int            // how often a job was put back with a reason
+	Trouble URLFailure     // the last of those
 }
 
 // MaxFailures is how many failures a run remembers in words. All are counted.

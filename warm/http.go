@@ -203,8 +203,9 @@ func (in *Intake) serveRuns(w http.ResponseWriter, r *http.Request) {
 	page := struct {
 		Runs []Status `json:"runs"`
 	}{Runs: []Status{}}
+	waits := in.waits(r.Context())
 	for i := range runs {
-		page.Runs = append(page.Runs, StatusOf(&runs[i], time.Now()))
+		page.Runs = append(page.Runs, StatusOf(&runs[i], time.Now(), waits))
 	}
 	writeJSON(w, http.StatusOK, page)
 }
@@ -224,7 +225,7 @@ func (in *Intake) serveRun(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	p, err := in.await(r.Context(), id, wait)
-	in.writeProgress(w, &p, err)
+	in.writeProgress(w, r, &p, err)
 }
 
 // await returns a run's progress when it is done, or after wait.
@@ -253,16 +254,24 @@ func (in *Intake) cancelRun(w http.ResponseWriter, r *http.Request, id string) {
 		in.log.Info("warming cancelled", "run", id, "by", r.RemoteAddr)
 		p, err = in.queue.Progress(r.Context(), id)
 	}
-	in.writeProgress(w, &p, err)
+	in.writeProgress(w, r, &p, err)
 }
 
-func (in *Intake) writeProgress(w http.ResponseWriter, p *store.Progress, err error) {
+// waits is what sites wait for, as far as that is known.
+func (in *Intake) waits(ctx context.Context) map[string]SiteWait {
+	if in.o.Waits == nil {
+		return nil
+	}
+	return in.o.Waits(ctx)
+}
+
+func (in *Intake) writeProgress(w http.ResponseWriter, r *http.Request, p *store.Progress, err error) {
 	switch {
 	case errors.Is(err, store.ErrNoRun):
 		writeProblem(w, http.StatusNotFound, "No run with this id is known.", nil)
 	case err != nil:
 		writeProblem(w, http.StatusServiceUnavailable, "The queue failed: "+err.Error(), nil)
 	default:
-		writeJSON(w, http.StatusOK, StatusOf(p, time.Now()))
+		writeJSON(w, http.StatusOK, StatusOf(p, time.Now(), in.waits(r.Context())))
 	}
 }

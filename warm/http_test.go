@@ -179,20 +179,20 @@ func TestEntitiesOverHTTP(t *testing.T) {
 func TestStatus(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	p := store.Progress{Run: store.Run{ID: "x", At: at}, Total: 100, Warmed: 15, Fresh: 5, Failed: 3, Unkept: 1, Dropped: 1, Sealed: true}
-	s := StatusOf(&p, at.Add(10*time.Second))
+	s := StatusOf(&p, at.Add(10*time.Second), nil)
 	if s.State != "running" || s.Done != 25 || s.Remaining != 75 || s.Rate != 2.5 || *s.ETA != 30 {
 		t.Errorf("%+v", s)
 	}
 	p.Reasons = []store.Reason{{Why: "private", Count: 2, URLs: []string{"http://a/"}}, {Count: 1}}
-	if s := StatusOf(&p, at); len(s.Reasons) != 2 || s.Reasons[0].Why != "private" || s.Reasons[0].Count != 2 || s.Reasons[1].Why != "other reasons" {
+	if s := StatusOf(&p, at, nil); len(s.Reasons) != 2 || s.Reasons[0].Why != "private" || s.Reasons[0].Count != 2 || s.Reasons[1].Why != "other reasons" {
 		t.Errorf("%+v", s.Reasons)
 	}
 	p.Sealed = false
-	if s := StatusOf(&p, at); s.State != "listing" || s.ETA != nil || s.Rate != 0 {
+	if s := StatusOf(&p, at, nil); s.State != "listing" || s.ETA != nil || s.Rate != 0 {
 		t.Errorf("%+v", s)
 	}
 	p.Sealed, p.Warmed, p.Ended = true, 90, at.Add(50*time.Second)
-	if s := StatusOf(&p, at.Add(time.Hour)); s.State != "done" || s.Rate != 2 || s.ETA != nil || s.Remaining != 0 {
+	if s := StatusOf(&p, at.Add(time.Hour), nil); s.State != "done" || s.Rate != 2 || s.ETA != nil || s.Remaining != 0 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"surrogate/store"
 )
 
-// IntakeOptions are what an Intake works with. Entities, Fetch and Log may be
-// left out.
+// IntakeOptions are what an Intake works with. Entities, Fetch, Waits and Log may
+// be left out.
 type IntakeOptions struct {
 	Queue store.Queue // what it is all put into
 
@@ -32,6 +32,10 @@ type IntakeOptions struct {
 	// Entities keeps what was registered by entity at run time; in this process's
 	// memory if nil.
 	Entities Entities
+
+	// Waits tells what keeps sites from being warmed now, over all nodes. May be
+	// nil.
+	Waits func(ctx context.Context) map[string]SiteWait
 
 	Log *slog.Logger
 }

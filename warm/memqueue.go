@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -65,6 +66,7 @@ type memRun struct {
 	changed time.Time
 	seen    map[uint64]struct{} // which jobs it has had; nil when it is over
 	reasons map[string]*store.Reason
+	left    map[string]int // jobs that are not settled, by site
 }
 
 // NewMemQueue returns an empty queue.
@@ -108,7 +110,9 @@ func (q *MemQueue) Begin(_ context.Context, r store.Run) (string, bool, error) {
 	if r.At.IsZero() {
 		r.At = now
 	}
-	q.runs[r.ID] = &memRun{Progress: store.Progress{Run: r}, changed: now, seen: make(map[uint64]struct{})}
+	q.runs[r.ID] = &memRun{
+		Progress: store.Progress{Run: r}, changed: now, seen: make(map[uint64]struct{}), left: make(map[string]int),
+	}
 	return r.ID, true, nil
 }
 
@@ -262,7 +266,16 @@ func (q *MemQueue) Progress(_ context.Context, run string) (store.Progress, erro
 		p.Reasons = append(p.Reasons, store.Reason{Why: x.Why, Count: x.Count, URLs: slices.Clone(x.URLs)})
 	}
 	store.SortReasons(p.Reasons)
+	p.Left = r.bySite()
 	return p, nil
+}
+
+// bySite is Progress.Left.
+func (r *memRun) bySite() map[string]int {
+	if r.Cancelled || len(r.left) == 0 {
+		return nil
+	}
+	return maps.Clone(r.left)
 }
 
 // Runs implements store.Queue.
@@ -277,6 +290,7 @@ func (q *MemQueue) Runs(_ context.Context, limit int) ([]store.Progress, error) 
 	for _, r := range q.runs {
 		p := r.Progress
 		p.Failures = nil
+		p.Left = r.bySite()
 		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b store.Progress) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID)) })

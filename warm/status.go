@@ -30,6 +30,9 @@ type Status struct {
 	Ended     time.Time `json:"ended,omitzero"`
 	Failures  []Failure `json:"failures,omitempty"` // the first of them
 	Reasons   []Reason  `json:"unkept_reasons,omitempty"`
+	Retries   int       `json:"retries"`            // how often a URL that failed was put back, to be tried again
+	Trouble   *Failure  `json:"trouble,omitempty"`  // the last of those, while there is something left
+	Waits     []Wait    `json:"waits,omitempty"`    // what is in the way of what is left
 	Rejected  []string  `json:"rejected,omitempty"` // what of its list was not understood, and why it ended early
 }
 
@@ -46,12 +49,18 @@ type Reason struct {
 	URLs  []string `json:"urls"` // the first of them
 }
 
-// StatusOf is the Status of a run at a moment.
-func StatusOf(p *store.Progress, now time.Time) Status {
+// StatusOf is the Status of a run at a moment, when some sites wait.
+func StatusOf(p *store.Progress, now time.Time, sites map[string]SiteWait) Status {
 	s := Status{
 		ID: p.ID, Kind: p.Kind, What: p.What, By: p.By, At: p.At, Total: p.Total, Done: p.Settled(),
 		Warmed: p.Warmed, Fresh: p.Fresh, Unkept: p.Unkept, Failed: p.Failed, Dropped: p.Dropped,
-		Remaining: max(0, p.Total-p.Settled()), Bytes: p.Bytes, Ended: p.Ended,
+		Remaining: max(0, p.Total-p.Settled()), Bytes: p.Bytes, Ended: p.Ended, Retries: p.Retries,
+	}
+	if !p.Done() {
+		s.Waits = waitsOf(p, sites)
+		if p.Retries > 0 {
+			s.Trouble = &Failure{p.Trouble.URL, p.Trouble.Why}
+		}
 	}
 	switch {
 	case p.Cancelled:

@@ -44,7 +44,8 @@ func (n *node) newIntake() *warm.Intake {
 		Fetch: func(ctx context.Context, url string, h http.Header) (*http.Response, error) {
 			return inside(ctx, n.proxy, url, h)
 		},
-		Log: n.log,
+		Waits: n.waits,
+		Log:   n.log,
 	}
 	if n.redis != nil {
 		o.Entities = fleetEntities{n.redis}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"slices"
@@ -218,6 +219,26 @@ func (n *node) learnPart(ctx context.Context) {
 		p = noPart
 	}
 	n.warming.part.Store(&p)
+}
+
+// waits tells what keeps sites from being warmed on any node; nothing while the
+// others cannot be asked.
+func (n *node) waits(ctx context.Context) map[string]warm.SiteWait {
+	all := []map[string]warm.SiteWait{n.warming.warmer.Waits()}
+	if n.fleet == nil {
+		return all[0]
+	}
+	said, err := n.redis.Shared(ctx)
+	if err != nil {
+		return nil
+	}
+	for name, says := range said {
+		var r nodeReport
+		if name != n.fleet.Node() && json.Unmarshal([]byte(says), &r) == nil && time.Since(r.At) <= goneAfter {
+			all = append(all, r.Waits)
+		}
+	}
+	return warm.AllWait(all...)
 }
 
 // A warmReport is what warming came to.

@@ -286,7 +286,7 @@ func (q *queue) Close() error {
 	for len(back) > 0 && failed == nil {
 		some := back[:min(len(back), queueBatch)]
 		back = back[len(some):]
-		args := append([]any{q.keep(), 0, q.s.member, q.channel()}, q.named(some)...)
+		args := append([]any{q.keep(), 0, q.s.member, q.channel(), "", ""}, q.named(some)...)
 		// Should it fail, their leases end.
 		if err := queueBack.Run(ctx, q.rdb, q.keys(), args...).Err(); err != nil {
 			failed = fmt.Errorf("redisstore: queue: hand back: %w", err)

@@ -10,7 +10,8 @@
 -- later           zset: the same, jobs put back, from when
 -- due:site        zset: "BB id", jobs to be handed out once more, by score
 -- back            zset: sites that have such, by the highest of those scores
--- run:id          hash: a run and its figures, left (not settled), queued (of those)
+-- run:id          hash: a run and its figures, left (not settled), queued (of those),
+--                 'l:site' (left of a site)
 -- seen:id         set: hashes of the jobs that a run has had, until it is done
 -- fails:id        list: url, why, url, why …
 -- unkept:id       hash: 'n why', how many were not kept for that reason; '1 why', '2 why' …, the first URLs
@@ -136,11 +137,13 @@ local function touch(run)
   redis.call('PEXPIRE', BASE .. 'unkept:' .. run, KEEP)
 end
 
--- count counts n jobs of a run that are over.
-local function count(run, state, n)
+-- count counts n jobs of a run that are over. Of which site they are does not
+-- matter where the run was cancelled.
+local function count(run, state, n, site)
   if n == 0 or not known(run) then return end
   local k = BASE .. 'run:' .. run
   redis.call('HINCRBY', k, state, n)
   redis.call('HINCRBY', k, 'left', -n)
+  if site and redis.call('HINCRBY', k, 'l:' .. site, -n) <= 0 then redis.call('HDEL', k, 'l:' .. site) end
   touch(run)
 end

@@ -166,6 +166,17 @@ func progressOf(run string, h map[string]string) (store.Progress, bool) {
 	if ended := n("ended"); ended > 0 {
 		p.Ended = time.UnixMilli(int64(ended))
 	}
+	if trouble := h["trouble"]; trouble != "" {
+		p.Retries, p.Trouble = n("retries"), store.URLFailure{URL: h["troubled"], Why: trouble}
+	}
+	for field := range h {
+		if site, ok := strings.CutPrefix(field, "l:"); ok && !p.Cancelled {
+			if p.Left == nil {
+				p.Left = make(map[string]int)
+			}
+			p.Left[site] = n(field)
+		}
+	}
 	return p, true
 }
 

@@ -35,5 +35,5 @@ if state == 'unkept' then
   end
   if n <= tonumber(ARGV[10]) then redis.call('HSET', u, n .. ' ' .. why, url) end
 end
-count(run, state, 1)
+count(run, state, 1, site)
 return 1

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -197,6 +198,57 @@ var queueRunCases = []queueCase{
 		}
 		if x := p.Reasons[1]; x.Why != store.Shorten("0"+long) || x.Count != 2 {
 			l.Errorf("a reason of %d bytes, %d pages", len(x.Why), x.Count)
+		}
+	}},
+	{name: "WhatIsLeftBySite", small: true, run: func(l *queueLab) {
+		left := func(when string, want map[string]int) {
+			l.Helper()
+			if p := l.progress("r"); !maps.Equal(p.Left, want) {
+				l.Errorf("%s: %v, want %v", when, p.Left, want)
+			}
+		}
+		l.begin("r")
+		l.begin("hot")
+		left("nothing yet", nil)
+		blog := func(path string) store.Job {
+			return store.Job{Site: "l:a {b}", URL: "http://blog.test" + path, Heat: 1}
+		}
+		l.add("r", append(many("a", 4, 2), blog("/"), blog("/2"))...)
+		left("added", map[string]int{"shop": 4, "l:a {b}": 2})
+		if rs, err := l.o.Runs(l.Context(), 9); err != nil || len(rs) != 2 || rs[0].Total+rs[1].Total != 6 || len(rs[0].Left)+len(rs[1].Left) != 2 {
+			l.Errorf("listed: %+v, %v", rs, err)
+		}
+		js := l.takeAll(l.q, 5)
+		l.settle(l.q, js[0], warmed)
+		l.settle(l.q, js[0], warmed)
+		l.settle(l.q, js[4], store.Outcome{State: store.Failed})
+		l.settle(l.q, js[1], store.Outcome{State: store.Again, After: l.ticks(1)})
+		left("three settled, one of them put back", map[string]int{"shop": 3, "l:a {b}": 1})
+		l.adds("hot", many("h", QueueJobs, 1000), QueueJobs-1, 1)
+		left("one dropped", map[string]int{"shop": 3})
+		l.pass(QueueLease + 1)
+		l.settle(l.q, js[2], warmed) // its lease is over
+		left("one settled late", map[string]int{"shop": 2})
+		if err := l.q.Cancel(l.Context(), "r"); err != nil {
+			l.Fatal(err)
+		}
+		left("cancelled", nil)
+	}},
+	{name: "TroubleIsTold", run: func(l *queueLab) {
+		l.begin("r")
+		l.add("r", jobs(1, "/a", "/b")...)
+		for i, j := range l.takeAll(l.q, 2) {
+			l.settle(l.q, j, store.Outcome{State: store.Again, Why: fmt.Sprint("no answer ", i)})
+		}
+		if p := l.progress("r"); p.Retries != 2 || p.Trouble != (store.URLFailure{URL: "http://shop.test/b", Why: "no answer 1"}) || len(p.Failures) != 0 {
+			l.Errorf("%+v", p)
+		}
+		// What is handed back without a reason is no trouble.
+		js := l.takeAll(l.q, 2)
+		l.settle(l.q, js[0], store.Outcome{State: store.Again})
+		l.settle(l.q, js[1], warmed)
+		if p := l.progress("r"); p.Retries != 2 || p.Trouble.Why != "no answer 1" {
+			l.Errorf("%+v", p)
 		}
 	}},
 	{name: "CancelDropsWhatIsQueued", run: func(l *queueLab) {
