@@ -1,14 +1,13 @@
 package warm
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"surrogate/store"
@@ -80,6 +79,9 @@ type Intake struct {
 	o     IntakeOptions
 	queue store.Queue
 	log   *slog.Logger
+
+	mu       sync.Mutex        // guards the field below
+	unsealed map[string]string // why by run: those that are to be sealed yet
 }
 
 // NewIntake returns an Intake.
@@ -90,7 +92,7 @@ func NewIntake(o IntakeOptions) *Intake {
 	if o.Entities == nil {
 		o.Entities = NewEntities()
 	}
-	return &Intake{o: o, queue: o.Queue, log: o.Log}
+	return &Intake{o: o, queue: o.Queue, log: o.Log, unsealed: map[string]string{}}
 }
 
 // An Ask is what somebody wants warmed, in any of its forms together.
@@ -294,76 +296,3 @@ func (e *brokenList) Error() string {
 	return fmt.Sprintf("the list broke off in line %d: %v", e.line, e.err)
 }
 func (e *brokenList) Unwrap() error { return e.err }
-
-// errTaken ends the reading of a list whose run is there already.
-var errTaken = errors.New("the run is there already")
-
-// An adder queues the jobs of one run, some at a time. It begins the run with
-// the first of them.
-type adder struct {
-	in     *Intake
-	run    store.Run
-	begun  bool
-	jobs   []store.Job
-	answer Answer
-}
-
-func (ad *adder) add(ctx context.Context, j store.Job) error {
-	if ad.jobs = append(ad.jobs, j); len(ad.jobs) < batch {
-		return nil
-	}
-	return ad.flush(ctx)
-}
-
-func (ad *adder) flush(ctx context.Context) error {
-	if !ad.begun {
-		id, created, err := ad.in.queue.Begin(ctx, ad.run)
-		if err != nil {
-			return fmt.Errorf("couldn't begin: %w", err)
-		}
-		ad.begun = true
-		if ad.answer.ID, ad.answer.Created = id, created; !created {
-			return errTaken
-		}
-	}
-	if len(ad.jobs) == 0 {
-		return nil
-	}
-	added, dropped, err := ad.in.queue.Add(ctx, ad.answer.ID, ad.jobs)
-	ad.answer.Added += added
-	ad.answer.Dropped += dropped
-	ad.jobs = ad.jobs[:0]
-	if err != nil {
-		return fmt.Errorf("couldn't queue: %w", err)
-	}
-	return nil
-}
-
-// end queues the last jobs and says that there are no more; why is the error
-// that kept more from coming, if one did.
-func (ad *adder) end(ctx context.Context, why error) error {
-	if _, broke := errors.AsType[*brokenList](why); broke && !ad.begun {
-		return why // whoever was sending it may have given it up
-	}
-	ctx = context.WithoutCancel(ctx) // a run that nobody seals would never be done
-	if why == nil || !errors.Is(why, errTaken) {
-		if err := ad.flush(ctx); err != nil {
-			why = cmp.Or(why, err)
-		}
-	}
-	if errors.Is(why, errTaken) {
-		return nil
-	}
-	told := ad.answer.told(20)
-	if why != nil {
-		told = strings.TrimSuffix(why.Error()+"\n"+told, "\n")
-	}
-	if ad.begun {
-		if err := ad.in.queue.Seal(ctx, ad.answer.ID, told); err != nil && !errors.Is(err, store.ErrRunOver) {
-			why = errors.Join(why, fmt.Errorf("couldn't seal: %w", err))
-		}
-	}
-	ad.in.log.Info("asked to warm", "run", ad.answer.ID, "kind", ad.run.Kind, "what", ad.run.What, "by", ad.run.By,
-		"added", ad.answer.Added, "dropped", ad.answer.Dropped, "rejected", ad.answer.Count)
-	return why
-}
