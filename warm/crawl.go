@@ -106,19 +106,19 @@ func (in *Intake) astray(r Result, what string, way []string) Result {
 	return r
 }
 
-// crawled queues the links of a page. Should that fail, the page is to be done
-// again.
+// crawled queues the links of a page. Should that fail, or the page break off,
+// it is to be done again: what was queued of it is not queued twice.
 func (in *Intake) crawled(ctx context.Context, j store.Job, r Result, at *landing) Result {
 	h, body, err := in.content(ctx, at)
 	if err != nil {
-		r.State, r.Why = store.Failed, "its links could not be read: "+err.Error()
+		r.State, r.Why = troubled(err).State, "its links could not be read: "+err.Error()
 		return r
 	}
 	if h == nil {
 		return r // there are no links in it
 	}
 	defer body.Close()
-	text, err := unpacked(h, body, maxPageBytes)
+	text, err := unpacked(h, transfer{body}, maxPageBytes)
 	var links []link
 	if err == nil {
 		links, err = linksOf(at.url, h, text)
@@ -129,7 +129,7 @@ func (in *Intake) crawled(ctx context.Context, j store.Job, r Result, at *landin
 		return r
 	}
 	if err != nil {
-		r.State, r.Why = store.Failed, "its links could not all be read: "+err.Error()
+		r.State, r.Why = troubled(err).State, "its links could not all be read: "+err.Error()
 	}
 	return r
 }
@@ -151,7 +151,11 @@ func (in *Intake) content(ctx context.Context, at *landing) (h http.Header, body
 	}
 	resp, err := in.o.Fetch(ctx, at.url, http.Header{"Accept": {"text/html"}, "Accept-Encoding": {"gzip"}})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, again{err}
+	}
+	if failsForNow(resp.StatusCode) {
+		resp.Body.Close()
+		return nil, nil, again{fmt.Errorf("answered %d", resp.StatusCode)}
 	}
 	if !isHTML(resp.StatusCode, resp.Header) {
 		resp.Body.Close()
