@@ -95,8 +95,8 @@ func (in *Intake) serveAsk(w http.ResponseWriter, r *http.Request) {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "text/plain":
-		q := readQuery(r, &ps, "site", "id", "force", "what")
-		a = Ask{Site: q.Get("site"), ID: q.Get("id"), What: q.Get("what"), Kind: "list"}
+		q := readQuery(r, &ps, "site", "base", "id", "force", "what")
+		a = Ask{Site: q.Get("site"), Base: q.Get("base"), ID: q.Get("id"), What: q.Get("what"), Kind: "list"}
 		if q.Has("id") {
 			checkID(a.ID, &ps)
 		}

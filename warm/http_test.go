@@ -35,7 +35,7 @@ func TestPostWarm(t *testing.T) {
 		want                    string // in what is answered, as JSON
 	}{
 		"urls":            {"application/json", "", `{"urls":["https://shop.example/a","/b"],"site":"shop","id":"x","force":true}`, 202, `"added":2`},
-		"some bad":        {"", "", `{"urls":["https://shop.example/a","nonsense"]}`, 202, `"errors":[{"detail":"not a URL: want http://host/path or https://host/path; a path alone, /path, needs a site","excerpt":"nonsense","pointer":"#/urls/1"}]`},
+		"some bad":        {"", "", `{"urls":["https://shop.example/a","nonsense"]}`, 202, `"errors":[{"detail":"not a URL: want http://host/path or https://host/path; a path alone, /path, needs a site or a base","excerpt":"nonsense","pointer":"#/urls/1"}]`},
 		"all bad":         {"", "", `{"urls":["ftp://shop.example/a","nonsense"]}`, 400, `"pointer":"#/urls/1"`},
 		"sitemap":         {"", "", `{"sitemap":"https://shop.example/sitemap.xml"}`, 202, `"added":1`},
 		"sitemaps":        {"", "", `{"sitemap":["/1.xml","/2.xml"],"site":"shop"}`, 202, `"added":2`},

@@ -13,8 +13,8 @@ import (
 	"surrogate/store"
 )
 
-// IntakeOptions are what an Intake works with. Entities, Fetch, Waits and Log may
-// be left out.
+// IntakeOptions are what an Intake works with. Entities, Fetch, Asked, Waits and
+// Log may be left out.
 type IntakeOptions struct {
 	Queue store.Queue // what it is all put into
 
@@ -32,6 +32,10 @@ type IntakeOptions struct {
 	// memory if nil.
 	Entities Entities
 
+	// Asked is how hot each scheme and host is that visitors ask a site for, such as
+	// "https://shop.example". May be nil.
+	Asked func(site string) map[string]float64
+
 	// Waits tells what keeps sites from being warmed now, over all nodes. May be
 	// nil.
 	Waits func(ctx context.Context) map[string]SiteWait
@@ -43,9 +47,10 @@ type IntakeOptions struct {
 type SitePlan struct {
 	Name string
 	Key  store.KeyRules
-	// Base is the scheme and host that its paths are completed with; empty for a
-	// site without one: its paths cannot be completed.
-	Base string
+	// Base is the scheme and host that its paths are completed with. Where it is
+	// empty those are used that visitors ask for, or Guess, which may be empty too:
+	// then paths cannot be completed.
+	Base, Guess string
 	// Scheme is what all its URLs are warmed with, however they are written; empty
 	// to leave them as they are.
 	Scheme string
@@ -103,6 +108,8 @@ type Ask struct {
 	By   string // who asks, for the log
 	Site string // the name of the site that paths belong to, and URLs must; empty for any, and for URLs alone unless there is one site only
 
+	Base string // the scheme and host that paths are completed with; empty for those of the site
+
 	List     io.Reader // a URL or path in each line
 	URLs     []string
 	Sitemaps []string // URLs or paths; the root of a site stands for what its robots.txt names
@@ -147,14 +154,18 @@ func (in *Intake) Warm(ctx context.Context, a Ask) (Answer, error) {
 }
 
 // check finds what is wrong with a as a whole.
-func (in *Intake) check(a *Ask, ps *problems) (home *SitePlan) {
+func (in *Intake) check(a *Ask, ps *problems) *home {
+	var site *SitePlan
 	if a.Site != "" {
-		if home = in.named(a.Site); home == nil {
+		if site = in.named(a.Site); site == nil {
 			ps.add("#/site", fmt.Sprintf("there is no site %q", excerpt(a.Site, 100)), in.siteNames())
 			return nil
 		}
 	} else if all := in.o.Sites(); len(all) == 1 {
-		home = all[0] // there is no doubt whose a path is
+		site = all[0] // there is no doubt whose a path is
+	}
+	if a.Base != "" {
+		site = in.checkBase(a, ps)
 	}
 	if a.Depth < 0 || a.Depth > maxDepth {
 		ps.add("#/crawl/depth", "not a number of links", fmt.Sprintf("a whole number from 0 to %d", maxDepth))
@@ -162,7 +173,10 @@ func (in *Intake) check(a *Ask, ps *problems) (home *SitePlan) {
 	if a.List == nil && len(a.URLs)+len(a.Sitemaps)+len(a.Crawl) == 0 {
 		ps.add("", "it names nothing to warm", "urls, sitemap or crawl")
 	}
-	return home
+	if site == nil {
+		return nil
+	}
+	return in.homeOf(site, a.Base)
 }
 
 func (in *Intake) named(name string) *SitePlan {
@@ -184,7 +198,7 @@ func (in *Intake) siteNames() string {
 
 // addAll queues all that a names, its sitemaps first: they tell how much there
 // is.
-func (in *Intake) addAll(ctx context.Context, a *Ask, home *SitePlan, ad *adder) error {
+func (in *Intake) addAll(ctx context.Context, a *Ask, home *home, ad *adder) error {
 	add := func(pointer, raw string, prepare func(j *store.Job)) error {
 		j, err := in.target(strings.TrimSpace(raw), home, a.Site)
 		if err != nil {

@@ -355,7 +355,7 @@ func FuzzList(f *testing.F) {
 			if err != nil || l.number < 1 || l.number > lines || len(l.text) > maxLine {
 				t.Fatalf("%+v %v", l, err)
 			}
-			j, err := w.in.target(l.text, plan, "shop")
+			j, err := w.in.target(l.text, w.in.homeOf(plan, ""), "shop")
 			if err != nil {
 				continue
 			}

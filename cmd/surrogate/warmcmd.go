@@ -24,6 +24,7 @@ type warmRequest struct {
 	Sitemaps []string   `json:"sitemap,omitempty"`
 	Crawl    *warmCrawl `json:"crawl,omitempty"`
 	Site     string     `json:"site,omitempty"`
+	Base     string     `json:"base,omitempty"`
 	ID       string     `json:"id"`
 	Force    bool       `json:"force,omitempty"`
 }
@@ -62,6 +63,7 @@ func warmCommand(p *program, args []string) error {
 	list("crawl", "the `URL` of a page whose links are followed", &crawl.From)
 	fs.IntVar(&crawl.Depth, "depth", 1, "how many `links` away from there")
 	fs.StringVar(&w.ask.Site, "site", "", "`name` of the site that paths belong to; other sites' URLs are refused")
+	fs.StringVar(&w.ask.Base, "base", "", "`scheme://host` that paths are completed with (default what the site says, or its visitors ask for)")
 	fs.BoolVar(&w.ask.Force, "force", false, "fetch even what is fresh")
 	fs.StringVar(&w.ask.ID, "id", "", "`id` of this run: sent again it queues nothing")
 	fs.StringVar(&w.run, "run", "", "show how far the run of this `id` is")
@@ -245,6 +247,9 @@ func (w *warming) post(ctx context.Context) ([]byte, error) {
 	q := url.Values{"id": {w.ask.ID}, "what": {what}}
 	if w.ask.Site != "" {
 		q.Set("site", w.ask.Site)
+	}
+	if w.ask.Base != "" {
+		q.Set("base", w.ask.Base)
 	}
 	if w.ask.Force {
 		q.Set("force", "true")

@@ -132,6 +132,26 @@ func TestWarmAList(t *testing.T) {
 	}
 }
 
+// TestAPathIsOfTheHostThatVisitorsAskFor: where the site takes every host.
+func TestAPathIsOfTheHostThatVisitorsAskFor(t *testing.T) {
+	s := newShelf(t)
+	p := serveFor(t, s.url)
+	list := writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), "/a\n")
+	if code, _, errs := said(t, "warm", "--admin", p.admin, list); code != 1 || !strings.Contains(errs, "nobody has asked for a page yet") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	get(t, p.proxy+"/b")
+	if code, out, errs := said(t, "warm", "--admin", p.admin, list); code != 0 {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	if a := get(t, p.proxy+"/a", "Accept-Encoding: gzip, deflate, br, zstd"); !isHit(a) {
+		t.Error(a.cache())
+	}
+	if code, _, errs := said(t, "warm", "--admin", p.admin, "--base", "http://other.example", list); code != 0 || s.times("/a") != 2 {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
 // TestWhatIsNotWellWarmed: error pages, however long they may be kept, and pages
 // that are not to be stored are told one by one and with their reasons, at first
 // and when it is known.

@@ -96,6 +96,17 @@ func (n *node) rewarmOf(key store.Key) (site string, count int, ok bool) {
 	return s.Name, n.limits().rewarm[s.Name], true
 }
 
+// askedOf is how hot each scheme and host is that visitors ask a site for.
+func (n *node) askedOf(site string) map[string]float64 {
+	asked := make(map[string]float64)
+	for _, h := range n.warming.heat.Top(1000, time.Now()) {
+		if s := n.proxy.Site(h.Key.Host()); s != nil && s.Name == site {
+			asked[h.Key.Origin()] += h.Heat
+		}
+	}
+	return asked
+}
+
 // served counts what visitors are given.
 func (w *warmth) served(s proxy.Served) {
 	w.heat.Asked(s.Key, s.Vary, s.Pick, s.At)
