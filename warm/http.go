@@ -181,10 +181,18 @@ next:
 	return q
 }
 
+// serveRuns lists the runs begun last; with ?under_way=true those that are not
+// over.
 func (in *Intake) serveRuns(w http.ResponseWriter, r *http.Request) {
 	var ps problems
-	q := readQuery(r, &ps, "limit")
-	limit := defaultLimit
+	q := readQuery(r, &ps, "limit", "under_way")
+	limit, underWay := defaultLimit, false
+	if s := q.Get("under_way"); s != "" {
+		var err error
+		if underWay, err = strconv.ParseBool(s); err != nil {
+			ps.add("under_way", "not a boolean", "true or false")
+		}
+	}
 	if s := q.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > maxLimit {
@@ -195,7 +203,11 @@ func (in *Intake) serveRuns(w http.ResponseWriter, r *http.Request) {
 	if writeRefusal(w, ps.err()) {
 		return
 	}
-	runs, err := in.queue.Runs(r.Context(), limit)
+	look := limit
+	if underWay {
+		look = maxLimit
+	}
+	runs, err := in.queue.Runs(r.Context(), look)
 	if err != nil {
 		writeProblem(w, http.StatusServiceUnavailable, "The queue failed: "+err.Error(), nil)
 		return
@@ -205,6 +217,9 @@ func (in *Intake) serveRuns(w http.ResponseWriter, r *http.Request) {
 	}{Runs: []Status{}}
 	waits := in.waits(r.Context())
 	for i := range runs {
+		if underWay && runs[i].Done() || len(page.Runs) == limit {
+			continue
+		}
 		page.Runs = append(page.Runs, StatusOf(&runs[i], time.Now(), waits))
 	}
 	writeJSON(w, http.StatusOK, page)

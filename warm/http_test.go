@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -92,19 +93,33 @@ func TestGetAndCancel(t *testing.T) {
 		t.Fatalf("%v", m)
 	}
 	first := runs[1].(map[string]any)["id"].(string)
+	underWay := func(want ...string) {
+		t.Helper()
+		_, m, _ := w.ask("GET", "/v1/warm?under_way=true&limit=1", "", "")
+		var got []string
+		for _, r := range m["runs"].([]any) {
+			got = append(got, r.(map[string]any)["id"].(string))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("under way: %v, want %v", got, want)
+		}
+	}
+	underWay("second")
 	if status, m, _ := w.ask("DELETE", "/v1/warm/second", "", ""); status != 200 || m["state"] != "cancelled" || m["remaining"] != 0.0 || m["dropped"] != 1.0 {
 		t.Errorf("%d %v", status, m)
 	}
+	underWay(first)
 	if _, m, _ = w.ask("GET", "/v1/warm/"+first, "", ""); m["state"] != "running" || m["remaining"] != 2.0 || len(m["rejected"].([]any)) != 1 {
 		t.Errorf("%v", m)
 	}
 	w.work()
+	underWay()
 	_, m, _ = w.ask("GET", "/v1/warm/"+first+"?wait=10s", "", "")
 	text, _ := json.Marshal(m)
 	if m["state"] != "done" || m["warmed"] != 1.0 || m["failed"] != 1.0 || !strings.Contains(string(text), `"failures":[{"url":"https://shop.example/b","why":"answered 404"}]`) {
 		t.Errorf("%s", text)
 	}
-	for path, want := range map[string]int{"/v1/warm/nope": 404, "/v1/warm/" + first + "?wait=x": 400, "/v1/warm/" + first + "?wait=2h": 400, "/v1/warm?limit=0": 400, "/v1/warm?x=1": 400, "/v1/warm/%zz": 404} {
+	for path, want := range map[string]int{"/v1/warm/nope": 404, "/v1/warm/" + first + "?wait=x": 400, "/v1/warm/" + first + "?wait=2h": 400, "/v1/warm?limit=0": 400, "/v1/warm?x=1": 400, "/v1/warm?under_way=x": 400, "/v1/warm/%zz": 404} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
 		rec := httptest.NewRecorder()

@@ -100,7 +100,7 @@ func waitsOf(r *warm.Status) (text string) {
 		}
 		text += fmt.Sprintf("; %d wait: %s", w.Left, waitingFor(&w))
 		if w.Next > 0 {
-			text += fmt.Sprintf(", for %d s", w.Next)
+			text += fmt.Sprintf(", next try in %d s", w.Next)
 		}
 	}
 	if len(r.Waits) > 0 && r.Trouble != nil {

@@ -280,7 +280,7 @@ func nobody(t *testing.T) string {
 func TestWarmSaysWhatItWaitsFor(t *testing.T) {
 	p := serving(t, "--config", withSite(t, nobody(t), ""))
 	q := launch(t, programWith(t, "warm", "--admin", p.admin, "--on-interrupt", "cancel", writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), pages(20))))
-	q.log.await(t, `surrogate: \d+ of 20, .*tried again \d+ times; \d+ wait: the origin of shop is down(, for \d+ s)? \(origin-unreachable: .*\)\n`)
+	q.log.await(t, `surrogate: \d+ of 20, .*tried again \d+ times; \d+ wait: the origin of shop is down(, next try in \d+ s)? \(origin-unreachable: .*\)\n`)
 	q.signal(t, syscall.SIGINT)
 	q.ended(t)
 }
