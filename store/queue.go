@@ -211,8 +211,10 @@ func Shorten(s string) string {
 
 // QueueStats describes what a queue holds.
 type QueueStats struct {
-	Queued   int    `json:"queued"`   // jobs that wait, those included that were put back for later
-	Taken    int    `json:"taken"`    // jobs that somebody is at
-	Capacity int    `json:"capacity"` // how many may wait before jobs have to go
-	Dropped  uint64 `json:"dropped"`  // jobs there was no room for, since the queue began
+	Queued   int    `json:"queued"`    // jobs that wait, those included that were put back for later
+	Taken    int    `json:"taken"`     // jobs that somebody is at
+	Capacity int    `json:"capacity"`  // how many may wait before jobs have to go
+	Dropped  uint64 `json:"dropped"`   // jobs there was no room for, since the queue began
+	Bytes    int64  `json:"bytes"`     // what the jobs take up, roughly
+	MaxBytes int64  `json:"max_bytes"` // and may, before jobs have to go
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"surrogate/store"
 )
@@ -17,21 +18,24 @@ var errTaken = errors.New("the run is there already")
 // An adder queues the jobs of one run, some at a time. It begins the run with
 // the first of them.
 type adder struct {
-	in     *Intake
-	run    store.Run
-	begun  bool
-	jobs   []store.Job
-	answer Answer
+	in      *Intake
+	run     store.Run
+	begun   bool
+	patient bool // it waits for room
+	jobs    []store.Job
+	answer  Answer
 }
 
 func (ad *adder) add(ctx context.Context, j store.Job) error {
 	if ad.jobs = append(ad.jobs, j); len(ad.jobs) < batch {
 		return nil
 	}
-	return ad.flush(ctx)
+	return ad.flush(ctx, ad.patient)
 }
 
-func (ad *adder) flush(ctx context.Context) error {
+// flush queues the jobs there are. If it is patient, no faster than there is room
+// for them.
+func (ad *adder) flush(ctx context.Context, patient bool) error {
 	if !ad.begun {
 		id, created, err := ad.in.queue.Begin(ctx, ad.run)
 		if err != nil {
@@ -42,17 +46,62 @@ func (ad *adder) flush(ctx context.Context) error {
 			return errTaken
 		}
 	}
-	if len(ad.jobs) == 0 {
-		return nil
+	for left := ad.jobs; len(left) > 0; {
+		n := len(left)
+		if patient {
+			var err error
+			if n, err = ad.room(ctx, left); err != nil {
+				ad.jobs = left
+				return fmt.Errorf("couldn't wait for room: %w", err)
+			}
+		}
+		added, dropped, err := ad.in.queue.Add(ctx, ad.answer.ID, left[:n])
+		ad.answer.Added += added
+		ad.answer.Dropped += dropped
+		left = left[n:]
+		if err != nil {
+			ad.jobs = ad.jobs[:0]
+			return fmt.Errorf("couldn't queue: %w", err)
+		}
 	}
-	added, dropped, err := ad.in.queue.Add(ctx, ad.answer.ID, ad.jobs)
-	ad.answer.Added += added
-	ad.answer.Dropped += dropped
 	ad.jobs = ad.jobs[:0]
-	if err != nil {
-		return fmt.Errorf("couldn't queue: %w", err)
-	}
 	return nil
+}
+
+const (
+	roomPause = 500 * time.Millisecond // the longest between two looks for room
+	jobRoom   = 512                    // bytes that a job takes up beside its strings, at most
+)
+
+// room waits until there is room for some of these jobs, and returns for how
+// many. It waits only while some of the run's own are ahead of them: a queue that
+// is full of others, and hotter ones, has none for this run at all.
+func (ad *adder) room(ctx context.Context, jobs []store.Job) (int, error) {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, roomPause) {
+		st, err := ad.in.queue.Stats(ctx)
+		if err != nil {
+			return len(jobs), nil // Add tells
+		}
+		fit, bytes := 0, st.Bytes
+		for fit < len(jobs) && st.Queued+fit < st.Capacity {
+			j := &jobs[fit]
+			if bytes += int64(len(j.URL)+len(j.Vary)+len(j.Pick)+len(j.Site)) + jobRoom; bytes > st.MaxBytes {
+				break
+			}
+			fit++
+		}
+		// Many at once, for each call may be a round trip.
+		if fit >= min(len(jobs), max(1, st.Capacity/4)) || fit > 0 && pause >= roomPause {
+			return fit, nil
+		}
+		p, err := ad.in.queue.Progress(ctx, ad.answer.ID)
+		if err != nil || p.Settled() >= p.Total {
+			return len(jobs), nil // as the queue decides
+		}
+		if !sleepUntil(ctx, time.Now().Add(pause)) {
+			return 0, context.Cause(ctx)
+		}
+	}
 }
 
 // end queues the last jobs and says that there are no more; why is the error
@@ -63,7 +112,7 @@ func (ad *adder) end(ctx context.Context, why error) error {
 	}
 	ctx = context.WithoutCancel(ctx) // a run that nobody seals would never be done
 	if why == nil || !errors.Is(why, errTaken) {
-		if err := ad.flush(ctx); err != nil {
+		if err := ad.flush(ctx, false); err != nil {
 			why = cmp.Or(why, err)
 		}
 	}

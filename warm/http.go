@@ -121,6 +121,7 @@ func (in *Intake) serveAsk(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, ps.err())
 		return
 	}
+	a.Patient = true
 	a.By = r.Method + " " + r.URL.Path + " from " + r.RemoteAddr
 	answer, err := in.Warm(r.Context(), a)
 	if writeRefusal(w, err) {

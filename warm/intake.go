@@ -116,6 +116,8 @@ type Ask struct {
 	Crawl    []string // URLs or paths of pages whose links are followed
 	Depth    int      // how many links away from those
 
+	Patient bool // where the queue is full of this run's own URLs, wait for room instead of dropping more of them
+
 	Force bool    // fetch even what is stored and fresh
 	Heat  float64 // of its URLs; see Job.Heat
 }
@@ -145,10 +147,13 @@ func (in *Intake) Warm(ctx context.Context, a Ask) (Answer, error) {
 	if err := ps.err(); err != nil {
 		return Answer{}, err
 	}
-	ad := adder{in: in, run: store.Run{ID: a.ID, Kind: a.kind(), What: a.what(), By: a.By, At: time.Now()}}
+	ad := adder{in: in, patient: a.Patient, run: store.Run{ID: a.ID, Kind: a.kind(), What: a.what(), By: a.By, At: time.Now()}}
 	err := in.addAll(ctx, &a, home, &ad)
 	if err == nil && !ad.begun && len(ad.jobs) == 0 {
 		return ad.answer, ad.answer.refused()
+	}
+	if err == nil {
+		err = ad.flush(ctx, ad.patient)
 	}
 	return ad.answer, ad.end(ctx, err)
 }

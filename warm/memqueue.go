@@ -305,7 +305,7 @@ func (q *MemQueue) Stats(context.Context) (store.QueueStats, error) {
 		return store.QueueStats{}, store.ErrClosed
 	}
 	q.due(time.Now())
-	return store.QueueStats{Queued: q.waiting(), Taken: q.taken, Capacity: q.opt.MaxJobs, Dropped: q.dropped}, nil
+	return store.QueueStats{Queued: q.waiting(), Taken: q.taken, Capacity: q.opt.MaxJobs, Dropped: q.dropped, Bytes: q.bytes, MaxBytes: q.opt.MaxBytes}, nil
 }
 
 // Close implements store.Queue. Nobody is left to hand anything to.

@@ -105,7 +105,7 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 func (in *Intake) planned(ctx context.Context, s *SitePlan, kind string, at time.Time) {
 	id := fmt.Sprintf("%s-%s-%s", kind, s.Name, at.UTC().Format("20060102T150405"))
 	warm := func(a Ask) {
-		a.Kind, a.By, a.Site = kind, "the configuration", s.Name
+		a.Kind, a.By, a.Site, a.Patient = kind, "the configuration", s.Name, true
 		if _, err := in.Warm(ctx, a); err != nil && ctx.Err() == nil {
 			in.log.Error("could not warm as configured", "run", a.ID, "what", a.what(), "error", err)
 		}

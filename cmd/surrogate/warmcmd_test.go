@@ -132,6 +132,20 @@ func TestWarmAList(t *testing.T) {
 	}
 }
 
+// TestAListThatIsLongerThanTheQueue: all of it is warmed, and it is shown how far
+// that is while the rest is being sent.
+func TestAListThatIsLongerThanTheQueue(t *testing.T) {
+	s := newShelf(t)
+	s.gate = make(chan struct{})
+	p := serving(t, "--config", withSite(t, s.url, ""), "--set", "warm.queue=100")
+	q := launch(t, programWith(t, "warm", "--admin", p.admin, writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), pages(2000))))
+	q.log.await(t, `surrogate: 0 of \d+, 0.0/s`)
+	close(s.gate)
+	if code := q.ended(t); code != 0 || !strings.Contains(q.out.String(), "warmed 2000 of 2000 URLs") {
+		t.Errorf("exit %d: %s%s", code, q.out, q.log)
+	}
+}
+
 // TestAPathIsOfTheHostThatVisitorsAskFor: where the site takes every host.
 func TestAPathIsOfTheHostThatVisitorsAskFor(t *testing.T) {
 	s := newShelf(t)

@@ -245,7 +245,7 @@ func (q *queue) Stats(ctx context.Context) (store.QueueStats, error) {
 	var leases *redis.IntCmd
 	err := q.do(ctx, "stats", func(ctx context.Context) error {
 		_, err := q.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			of = p.HMGet(ctx, q.key("queue"), "n", "dropped")
+			of = p.HMGet(ctx, q.key("queue"), "n", "dropped", "b")
 			leases = p.ZCard(ctx, q.key("leases"))
 			return nil
 		})
@@ -257,6 +257,7 @@ func (q *queue) Stats(ctx context.Context) (store.QueueStats, error) {
 	v := of.Val()
 	return store.QueueStats{
 		Queued: int(numberAt(v, 0)), Taken: int(leases.Val()), Capacity: q.opt.MaxJobs, Dropped: uint64(numberAt(v, 1)),
+		Bytes: numberAt(v, 2), MaxBytes: q.opt.MaxBytes,
 	}, nil
 }
 

@@ -113,7 +113,9 @@ var queueRunCases = []queueCase{
 		if p := l.progress("r"); p.Cancelled {
 			l.Errorf("cancelled when done")
 		}
-		l.holds(0, 0)
+		if st := l.holds(0, 0); st.Bytes != 0 {
+			l.Errorf("%+v", st)
+		}
 	}},
 	{name: "ASealedRunWithoutJobsIsDone", run: func(l *queueLab) {
 		l.begin("r")
@@ -363,7 +365,7 @@ var queueRunCases = []queueCase{
 		l.adds("hot", many("hot", 3, 1000), 3, 0)
 		l.counts("cold", QueueJobs, 0, 0, 0, 0, 3)
 		l.counts("hot", 3, 0, 0, 0, 0, 0)
-		if st := l.holds(QueueJobs, 0); st.Capacity != QueueJobs || st.Dropped != 3 {
+		if st := l.holds(QueueJobs, 0); st.Capacity != QueueJobs || st.Dropped != 3 || st.Bytes < QueueJobs*20 || st.Bytes >= st.MaxBytes {
 			l.Errorf("%+v", st)
 		}
 		// Nothing makes room for what is no hotter.
