@@ -12,6 +12,11 @@ import (
 	"surrogate/store"
 )
 
+// errStopping ends the waiting of what is being taken in.
+var errStopping = errors.New("this node is stopping")
+
+func (in *Intake) stopping() bool { return in.o.Stopping != nil && in.o.Stopping() }
+
 // errTaken ends the reading of a list whose run is there already.
 var errTaken = errors.New("the run is there already")
 
@@ -97,6 +102,9 @@ func (ad *adder) room(ctx context.Context, jobs []store.Job) (int, error) {
 		p, err := ad.in.queue.Progress(ctx, ad.answer.ID)
 		if err != nil || p.Settled() >= p.Total {
 			return len(jobs), nil // as the queue decides
+		}
+		if ad.in.stopping() {
+			return 0, errStopping
 		}
 		if !sleepUntil(ctx, time.Now().Add(pause)) {
 			return 0, context.Cause(ctx)

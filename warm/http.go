@@ -250,7 +250,7 @@ func (in *Intake) await(ctx context.Context, id string, wait time.Duration) (sto
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		p, err := in.queue.Progress(ctx, id)
 		left := time.Until(end)
-		if err != nil || p.Done() || left <= 0 {
+		if err != nil || p.Done() || left <= 0 || in.stopping() {
 			return p, err
 		}
 		t := time.NewTimer(min(pause, left))

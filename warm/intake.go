@@ -13,8 +13,8 @@ import (
 	"surrogate/store"
 )
 
-// IntakeOptions are what an Intake works with. Entities, Fetch, Asked, Waits and
-// Log may be left out.
+// IntakeOptions are what an Intake works with. Entities, Fetch, Asked, Waits,
+// Stopping and Log may be left out.
 type IntakeOptions struct {
 	Queue store.Queue // what it is all put into
 
@@ -39,6 +39,9 @@ type IntakeOptions struct {
 	// Waits tells what keeps sites from being warmed now, over all nodes. May be
 	// nil.
 	Waits func(ctx context.Context) map[string]SiteWait
+
+	// Stopping says that whoever waits here is to wait no longer. May be nil.
+	Stopping func() bool
 
 	Log *slog.Logger
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -451,6 +452,20 @@ func TestALongListDoesNotWaitForOthers(t *testing.T) {
 		}
 		if p := w.progress(a.ID); !p.Sealed || p.Total-p.Settled() != 100 || !strings.Contains(p.Failures[0].Why, "couldn't wait for room") {
 			t.Errorf("%+v", p)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.full(100)
+		var stopping atomic.Bool
+		w.in.o.Stopping = stopping.Load
+		time.AfterFunc(time.Minute, func() { stopping.Store(true) })
+		began := time.Now()
+		if a, err := w.in.Warm(t.Context(), Ask{List: strings.NewReader(pagesOf(2000)), Patient: true}); !errors.Is(err, errStopping) || a.Added != 100 {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if took := time.Since(began); took < time.Minute || took > time.Minute+time.Second {
+			t.Errorf("a node that stops after a minute waited %v", took)
 		}
 	})
 }

@@ -44,9 +44,8 @@ func (n *node) newIntake() *warm.Intake {
 		Fetch: func(ctx context.Context, url string, h http.Header) (*http.Response, error) {
 			return inside(ctx, n.proxy, url, h)
 		},
-		Asked: n.askedOf,
-		Waits: n.waits,
-		Log:   n.log,
+		Asked: n.askedOf, Waits: n.waits, Stopping: n.draining.Load,
+		Log: n.log,
 	}
 	if n.redis != nil {
 		o.Entities = fleetEntities{n.redis}
