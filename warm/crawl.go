@@ -88,6 +88,9 @@ func (in *Intake) redirected(ctx context.Context, j store.Job, r Result, fetch f
 			r.Why = fmt.Sprintf("redirects to %s: %s", excerpt(next.URL, 200), hop.Why)
 			return r, nil
 		}
+		if hop.State == store.Warmed && r.State == store.Fresh {
+			r.State = store.Warmed // the redirect was there, and what it leads to was not
+		}
 		if hop.State == store.Unkept && r.State != store.Unkept {
 			r.State, r.Why = store.Unkept, "redirects to what is not kept: "+hop.Why
 		}
@@ -219,6 +222,13 @@ func (in *Intake) queueLinks(ctx context.Context, j *store.Job, jobs []store.Job
 		}
 		if room := max(0, plan.Crawl.MaxPages-p.Total); room < len(jobs) {
 			in.log.Warn("crawl has as many pages as it may: links are left out", "run", j.Run, "page", j.URL, "left_out", len(jobs)-room)
+			if p.Sealed {
+				// Sealed again it tells that, unless it has something to tell.
+				why := fmt.Sprintf("the crawl has as many pages as it may, %d (crawl.max_pages): further links were left out", plan.Crawl.MaxPages)
+				if err := in.queue.Seal(ctx, j.Run, why); err != nil {
+					return err
+				}
+			}
 			jobs = jobs[:room]
 		}
 	}

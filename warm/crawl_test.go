@@ -129,7 +129,7 @@ func TestCrawlHasBounds(t *testing.T) {
 	w.page("https://shop.example/", links...)
 	a := w.warm(Ask{Site: "shop", Crawl: []string{"/"}, Depth: 2})
 	w.work()
-	if p := w.progress(a.ID); p.Total != 10 || !p.Done() {
+	if p := w.progress(a.ID); p.Total != 10 || !p.Done() || !strings.Contains(p.Failures[0].Why, "as many pages as it may, 10") {
 		t.Errorf("%+v", p)
 	}
 }

@@ -359,6 +359,10 @@ func (w *warming) interrupted(id string) error {
 		fmt.Fprintf(w.p.stderr, "surrogate: interrupted; what was queued stays queued as run %s\n", id)
 		return errInterrupted
 	}
-	fmt.Fprintf(w.p.stderr, "surrogate: interrupted; %d of %d URLs are left, and stay queued as run %s: --run %s shows how far it is\n", s.Remaining, s.Total, id, id)
+	rest := ""
+	if w.run == "" && !w.said {
+		rest = "; the list was not taken in to its end yet"
+	}
+	fmt.Fprintf(w.p.stderr, "surrogate: interrupted; %d of %d URLs are left, and stay queued as run %s: --run %s shows how far it is%s\n", s.Remaining, s.Total, id, id, rest)
 	return errInterrupted
 }

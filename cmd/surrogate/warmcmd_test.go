@@ -138,9 +138,21 @@ func TestAListThatIsLongerThanTheQueue(t *testing.T) {
 	s := newShelf(t)
 	s.gate = make(chan struct{})
 	p := serving(t, "--config", withSite(t, s.url, ""), "--set", "warm.queue=100")
-	q := launch(t, programWith(t, "warm", "--admin", p.admin, writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), pages(2000))))
+	list := writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), pages(2000))
+	q := launch(t, programWith(t, "warm", "--admin", p.admin, "--id", "broken-off", list))
 	q.log.await(t, `surrogate: 0 of \d+, 0.0/s`)
+	q.signal(t, syscall.SIGINT)
+	if code := q.ended(t); code != 130 || !strings.Contains(q.log.String(), "stay queued as run broken-off: --run broken-off shows how far it is; the list was not taken in to its end yet") {
+		t.Errorf("exit %d: %s", code, q.log)
+	}
+	s.mu.Lock()
 	close(s.gate)
+	s.gate = nil
+	s.mu.Unlock()
+	if code, out, _ := said(t, "warm", "--admin", p.admin, "--run", "broken-off"); code == 130 || !strings.Contains(out, "fetched") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	q = launch(t, programWith(t, "warm", "--admin", p.admin, list))
 	if code := q.ended(t); code != 0 || !strings.Contains(q.out.String(), "warmed 2000 of 2000 URLs") {
 		t.Errorf("exit %d: %s%s", code, q.out, q.log)
 	}
