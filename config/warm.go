@@ -32,8 +32,9 @@ type SiteWarm struct {
 	Timeout Duration `toml:"timeout" default:"1m" min:"1ms"`
 	// Scheme and host that paths in lists and templates are completed with:
 	// "https://shop.example". URLs of the site in the other scheme are warmed with
-	// this one, for it is what visitors' requests arrive with. http and the first
-	// host, if empty, and URLs as they are.
+	// this one, for it is what visitors' requests arrive with. If empty, what
+	// visitors ask for, if that is one host, or else http (https with
+	// redirect_https) and the first host; and URLs as they are.
 	Base string `toml:"base" default:"" is:"base"`
 	// Files with a URL or a path in each line; lines that begin with "#" do not
 	// count.

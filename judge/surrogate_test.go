@@ -49,7 +49,8 @@ var program = sync.OnceValues(func() (string, error) {
 // A proxy is a surrogate that runs in front of an origin.
 type proxy struct {
 	*process
-	addr string // host:port it serves on
+	addr  string // host:port it serves on
+	admin string // and shows its dashboard on
 }
 
 // startProxy runs the built program in front of the origin at host:port, with
@@ -60,14 +61,14 @@ func startProxy(t *testing.T, origin, site string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := "127.0.0.1:" + freePort(t)
+	addr, admin := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
 	file := filepath.Join(t.TempDir(), "proxy.toml")
 	text := fmt.Sprintf("listen = %q\nadmin = %q\n\n[log]\naccess = false\n\n[[site]]\norigins = [%q]\n%s\n",
-		addr, "127.0.0.1:"+freePort(t), "http://"+origin, site)
+		addr, admin, "http://"+origin, site)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{start(t, exec.Command(path, "serve", "--config", file)), addr}
+	p := &proxy{start(t, exec.Command(path, "serve", "--config", file)), addr, admin}
 	t.Cleanup(func() {
 		p.stop(t)
 		if out := p.out.String(); strings.Contains(out, "DATA RACE") || strings.Contains(out, "panic:") {

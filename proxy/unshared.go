@@ -27,6 +27,7 @@ type unsharedShard struct {
 type unkept struct {
 	at, until time.Time
 	why       Reason
+	status    int // 0 if nobody has noted it
 }
 
 const unsharedPerShard = 4096
@@ -90,6 +91,18 @@ func (u *unshared) add(k store.Key, why Reason, now time.Time, d time.Duration) 
 		}
 	}
 	s.until[k] = unkept{at: now, until: now.Add(d), why: why}
+}
+
+// note notes with what status the answer came that was not kept.
+func (u *unshared) note(k store.Key, status int) {
+	k = short(k)
+	s := u.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t, ok := s.until[k]; ok {
+		t.status = status
+		s.until[k] = t
+	}
 }
 
 // remove forgets k.

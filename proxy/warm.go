@@ -44,7 +44,7 @@ type WarmResult struct {
 	Passing  bool          // of WarmFailed: it may be otherwise after a while
 	Unwell   bool          // the origin gave no answer, or one that says it is unwell: 500, 502, 503, 504, 429
 	After    time.Duration // how long the origin wants to be left alone (Retry-After); 0 if it did not say
-	Status   int           // of the origin's answer; 0 if there was none
+	Status   int           // of the answer, the origin's or what is stored; 0 if there was none
 	Entry    *store.Entry  // what is stored, of WarmFresh and WarmStored; nobody may write to it
 	Bytes    int64         // of its body
 	Cost     time.Duration // from the request to the answer's head, of a fetch of ours; 0 if there was none
@@ -65,7 +65,7 @@ func (p *Proxy) tellFetch(f *flight, s *site, resp *http.Response, err error) {
 	if p.fetched == nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	failed := err != nil || isOriginError(resp.StatusCode) || resp.StatusCode == http.StatusTooManyRequests
+	failed := err != nil || isUnwell(resp.StatusCode)
 	p.fetched(Fetched{Site: s.Name, Took: f.cost, Failed: failed, Warming: f.warming})
 }
 
@@ -194,8 +194,10 @@ func (p *Proxy) warmOnce(ctx context.Context, q *request, ask *WarmAsk) (r WarmR
 	default: // passed or refused, and so whoever asks
 		return WarmResult{State: WarmUnkept, Why: d.why.String()}, false
 	}
-	if u, known := p.unshared.get(q.key); known && !ask.Force && time.Now().Before(u.until) {
-		return WarmResult{State: WarmUnkept, Why: u.why.String()}, false
+	// One that only visitors have met is asked for once more: whoever wants it warm
+	// is to know whether it is there at all.
+	if u, known := p.unshared.get(q.key); known && u.status > 0 && !ask.Force && time.Now().Before(u.until) {
+		return WarmResult{State: WarmUnkept, Why: u.why.String(), Status: u.status}, false
 	}
 	ask.Force = false // what the next look finds fresh is fresh enough
 	f, ours := p.boardWarm(q, &found, d)
@@ -209,7 +211,7 @@ func (p *Proxy) warmOnce(ctx context.Context, q *request, ask *WarmAsk) (r WarmR
 		}
 		return r, false
 	}
-	return q.landed(f, ours)
+	return p.landed(q, f, ours)
 }
 
 // boardWarm returns the flight that brings q's page, and whether it was begun
@@ -239,7 +241,7 @@ func (f *flight) abandon(why error) {
 }
 
 // landed is what a flight that is over came to.
-func (q *request) landed(f *flight, ours bool) (r WarmResult, again bool) {
+func (p *Proxy) landed(q *request, f *flight, ours bool) (r WarmResult, again bool) {
 	f.mu.Lock()
 	a, err := f.ans, f.err
 	f.mu.Unlock()
@@ -255,6 +257,7 @@ func (q *request) landed(f *flight, ours bool) (r WarmResult, again bool) {
 		e := *f.stored
 		r.State, r.Entry, r.Bytes, r.Location = WarmStored, &e, int64(len(e.Body)), q.redirect(&e)
 		r.Status = e.Status
+		r.Unwell = isUnwell(e.Status)
 	case f.unkept == whyPurged, errors.Is(err, context.Canceled), errors.Is(err, errElsewhere):
 		return r, true
 	case err != nil:
@@ -265,17 +268,21 @@ func (q *request) landed(f *flight, ours bool) (r WarmResult, again bool) {
 		r.State, r.Why, r.Passing, r.Unwell = WarmFailed, word+": "+text, true, true
 	case a == nil:
 		return r, true
-	case isOriginError(a.status) || a.status == http.StatusTooManyRequests:
+	case isUnwell(a.status):
 		r.State, r.Why, r.Passing, r.Unwell = WarmFailed, errStatus(a.status).Error(), true, true
 		r.After = retryAfter(a.header.Get("Retry-After"), time.Now())
 	case f.unkept == whyStore:
 		r.State, r.Why, r.Passing = WarmFailed, "the store failed", true
 	default:
-		r.State, r.Why = WarmUnkept, fmt.Sprintf("%d: %s", a.status, f.unkept)
+		r.State, r.Why = WarmUnkept, f.unkept.String()
+		p.unshared.note(q.key, a.status)
 		r.Location = q.target(a.status, a.header.Get("Location"))
 	}
 	return r, false
 }
+
+// isUnwell reports whether a status says that the origin had better be left alone.
+func isUnwell(status int) bool { return isOriginError(status) || status == http.StatusTooManyRequests }
 
 // redirect is where an entry leads, if it is a redirect.
 func (q *request) redirect(e *store.Entry) string { return q.target(e.Status, e.Head.Get("Location")) }

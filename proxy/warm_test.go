@@ -132,10 +132,17 @@ func TestWarmFails(t *testing.T) {
 	stampede(t, func(h *house, say func(int, ...string)) {
 		page := proxy.WarmAsk{URL: shopURL + "/a"}
 		say(1, "Cache-Control", "no-store")
-		h.warmed(page, proxy.WarmUnkept, "200: no-store")
-		h.warmed(page, proxy.WarmUnkept, "no-store") // remembered: nobody is asked again
+		h.warmed(page, proxy.WarmUnkept, "no-store")
+		if r := h.warmed(page, proxy.WarmUnkept, "no-store"); r.Status != 200 { // remembered: nobody is asked again
+			t.Errorf("remembered: %+v", r)
+		}
 		h.fetched(1)
 		h.visit("/a", "v1", "surrogate; fwd=uri-miss")
+		// What only a visitor has met is asked for once: it may not be there at all.
+		h.visit("/unkept", "v1", "surrogate; fwd=uri-miss")
+		h.warmed(proxy.WarmAsk{URL: shopURL + "/unkept"}, proxy.WarmUnkept, "no-store")
+		h.warmed(proxy.WarmAsk{URL: shopURL + "/unkept"}, proxy.WarmUnkept, "no-store")
+		h.fetched(4)
 		h.warmed(proxy.WarmAsk{URL: "not a URL"}, proxy.WarmFailed, `not a URL that could be cached: "not a URL" has no valid host`)
 		h.warmed(proxy.WarmAsk{URL: "shop.example/a"}, proxy.WarmFailed, `not a URL that could be cached: "shop.example/a" has neither http:// nor https://`)
 		answer := h.origin.answer

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -86,7 +88,7 @@ type Queue interface {
 	Progress(ctx context.Context, run string) (Progress, error)
 
 	// Runs returns the runs that are known, those begun last first, at most
-	// limit, without their failures.
+	// limit, without their failures and reasons.
 	Runs(ctx context.Context, limit int) ([]Progress, error)
 
 	// Stats returns what the queue holds.
@@ -123,7 +125,7 @@ type Job struct {
 // An Outcome is what became of a job.
 type Outcome struct {
 	State OutcomeState
-	Why   string        // of Failed: the reason, for whoever asked for the run
+	Why   string        // of Failed, Unkept and Again: the reason, for whoever asked for the run
 	Bytes int64         // what was received
 	Took  time.Duration // how long it took
 	After time.Duration // of Again: not before
@@ -156,6 +158,11 @@ type Progress struct {
 	Bytes     int64
 	Ended     time.Time    // when it was done; zero before
 	Failures  []URLFailure // the first of them, at most MaxFailures
+	Reasons   []Reason     // why pages were not kept, the most frequent first
+
+	Left    map[string]int // jobs that are not settled, by site; nil of a run that was cancelled
+	Retries int            // how often a job was put back with a reason
+	Trouble URLFailure     // the last of those
 }
 
 // MaxFailures is how many failures a run remembers in words. All are counted.
@@ -165,6 +172,25 @@ const MaxFailures = 100
 type URLFailure struct {
 	URL string
 	Why string
+}
+
+// A Reason is why some of a run's pages were not kept.
+type Reason struct {
+	Why   string   // "" for all that came when there were MaxReasons
+	Count int      // of the pages
+	URLs  []string // the first of them, at most MaxReasonURLs
+}
+
+// A run remembers so many reasons apart, and of each so many URLs. All pages are
+// counted.
+const (
+	MaxReasons    = 20
+	MaxReasonURLs = 5
+)
+
+// SortReasons puts the most frequent first.
+func SortReasons(rs []Reason) {
+	slices.SortFunc(rs, func(a, b Reason) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Why, b.Why)) })
 }
 
 // Settled is how many of the run's jobs are over.
@@ -185,8 +211,10 @@ func Shorten(s string) string {
 
 // QueueStats describes what a queue holds.
 type QueueStats struct {
-	Queued   int    // jobs that wait, those included that were put back for later
-	Taken    int    // jobs that somebody is at
-	Capacity int    // how many may wait before jobs have to go
-	Dropped  uint64 // jobs there was no room for, since the queue began
+	Queued   int    `json:"queued"`    // jobs that wait, those included that were put back for later
+	Taken    int    `json:"taken"`     // jobs that somebody is at
+	Capacity int    `json:"capacity"`  // how many may wait before jobs have to go
+	Dropped  uint64 `json:"dropped"`   // jobs there was no room for, since the queue began
+	Bytes    int64  `json:"bytes"`     // what the jobs take up, roughly
+	MaxBytes int64  `json:"max_bytes"` // and may, before jobs have to go
 }

@@ -35,12 +35,21 @@ func (in *Intake) Following(fetch func(context.Context, store.Job) Result) func(
 		if isSitemap(&j) {
 			return in.sitemap(ctx, j)
 		}
-		r, last := in.redirected(ctx, j, fetch(ctx, j), fetch)
+		r, last := in.redirected(ctx, j, judged(fetch(ctx, j)), fetch)
 		if j.Depth > 0 && r.State != store.Failed && r.State != store.Again && last != nil {
 			return in.crawled(ctx, j, r, last)
 		}
 		return r
 	}
+}
+
+// judged is r, unless its answer is an error: nobody means such a page when he
+// has it warmed, however long it may be kept.
+func judged(r Result) Result {
+	if r.Status >= 400 && r.State != store.Failed && r.State != store.Again {
+		r.State, r.Why = store.Failed, fmt.Sprintf("answered %d", r.Status)
+	}
+	return r
 }
 
 // A landing is the page that a chain of redirects ends at.
@@ -71,13 +80,19 @@ func (in *Intake) redirected(ctx context.Context, j store.Job, r Result, fetch f
 			return in.astray(r, fmt.Sprintf("more than %d redirects", maxHops), way), nil
 		}
 		next.Run, next.Vary, next.Pick, next.Force = j.Run, j.Vary, j.Pick, j.Force
-		hop = fetch(ctx, next)
+		hop = judged(fetch(ctx, next))
 		r.Bytes += hop.Bytes
 		r.Took += hop.Took
 		if hop.State == store.Failed || hop.State == store.Again {
 			r.Outcome.State, r.After, r.Origin.Failed = hop.State, hop.After, hop.Origin.Failed
 			r.Why = fmt.Sprintf("redirects to %s: %s", excerpt(next.URL, 200), hop.Why)
 			return r, nil
+		}
+		if hop.State == store.Warmed && r.State == store.Fresh {
+			r.State = store.Warmed // the redirect was there, and what it leads to was not
+		}
+		if hop.State == store.Unkept && r.State != store.Unkept {
+			r.State, r.Why = store.Unkept, "redirects to what is not kept: "+hop.Why
 		}
 	}
 }
@@ -94,19 +109,19 @@ func (in *Intake) astray(r Result, what string, way []string) Result {
 	return r
 }
 
-// crawled queues the links of a page. Should that fail, the page is to be done
-// again.
+// crawled queues the links of a page. Should that fail, or the page break off,
+// it is to be done again: what was queued of it is not queued twice.
 func (in *Intake) crawled(ctx context.Context, j store.Job, r Result, at *landing) Result {
 	h, body, err := in.content(ctx, at)
 	if err != nil {
-		r.State, r.Why = store.Failed, "its links could not be read: "+err.Error()
+		r.State, r.Why = troubled(err).State, "its links could not be read: "+err.Error()
 		return r
 	}
 	if h == nil {
 		return r // there are no links in it
 	}
 	defer body.Close()
-	text, err := unpacked(h, body, maxPageBytes)
+	text, err := unpacked(h, transfer{body}, maxPageBytes)
 	var links []link
 	if err == nil {
 		links, err = linksOf(at.url, h, text)
@@ -117,7 +132,7 @@ func (in *Intake) crawled(ctx context.Context, j store.Job, r Result, at *landin
 		return r
 	}
 	if err != nil {
-		r.State, r.Why = store.Failed, "its links could not all be read: "+err.Error()
+		r.State, r.Why = troubled(err).State, "its links could not all be read: "+err.Error()
 	}
 	return r
 }
@@ -139,7 +154,11 @@ func (in *Intake) content(ctx context.Context, at *landing) (h http.Header, body
 	}
 	resp, err := in.o.Fetch(ctx, at.url, http.Header{"Accept": {"text/html"}, "Accept-Encoding": {"gzip"}})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, again{err}
+	}
+	if failsForNow(resp.StatusCode) {
+		resp.Body.Close()
+		return nil, nil, again{fmt.Errorf("answered %d", resp.StatusCode)}
 	}
 	if !isHTML(resp.StatusCode, resp.Header) {
 		resp.Body.Close()
@@ -203,6 +222,13 @@ func (in *Intake) queueLinks(ctx context.Context, j *store.Job, jobs []store.Job
 		}
 		if room := max(0, plan.Crawl.MaxPages-p.Total); room < len(jobs) {
 			in.log.Warn("crawl has as many pages as it may: links are left out", "run", j.Run, "page", j.URL, "left_out", len(jobs)-room)
+			if p.Sealed {
+				// Sealed again it tells that, unless it has something to tell.
+				why := fmt.Sprintf("the crawl has as many pages as it may, %d (crawl.max_pages): further links were left out", plan.Crawl.MaxPages)
+				if err := in.queue.Seal(ctx, j.Run, why); err != nil {
+					return err
+				}
+			}
 			jobs = jobs[:room]
 		}
 	}

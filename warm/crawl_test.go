@@ -3,6 +3,7 @@ package warm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -128,7 +129,7 @@ func TestCrawlHasBounds(t *testing.T) {
 	w.page("https://shop.example/", links...)
 	a := w.warm(Ask{Site: "shop", Crawl: []string{"/"}, Depth: 2})
 	w.work()
-	if p := w.progress(a.ID); p.Total != 10 || !p.Done() {
+	if p := w.progress(a.ID); p.Total != 10 || !p.Done() || !strings.Contains(p.Failures[0].Why, "as many pages as it may, 10") {
 		t.Errorf("%+v", p)
 	}
 }
@@ -147,25 +148,50 @@ func TestRedirects(t *testing.T) {
 	to("/z", "https://shop.example/y")
 	to("/away", "https://other.example/")
 	to("/nowhere", "https://shop.example/404")
+	to("/cookie", "https://shop.example/sets")
+	w.has("https://shop.example/sets", 200, "", "Set-Cookie: a=b")
 	for i := range 15 {
 		to("/long"+strings.Repeat("g", i), "https://shop.example/long"+strings.Repeat("g", i+1))
 	}
-	w.warm(Ask{Site: "shop", List: strings.NewReader("/1\n/self\n/x\n/away\n/nowhere\n/long")})
+	w.warm(Ask{Site: "shop", List: strings.NewReader("/1\n/self\n/x\n/away\n/nowhere\n/cookie\n/long")})
 	did := w.work()
 	for path, want := range map[string]string{
 		"/1": "", "/away": "",
 		"/self":    "redirects in a loop: https://shop.example/self → https://shop.example/self",
 		"/x":       "redirects in a loop: https://shop.example/x → https://shop.example/y → https://shop.example/z → https://shop.example/y",
 		"/nowhere": "redirects to https://shop.example/404: answered 404",
+		"/cookie":  "redirects to what is not kept: set-cookie",
 		"/long":    "more than 10 redirects",
 	} {
 		r := did["https://shop.example"+path]
+		if path == "/cookie" {
+			if r.State != store.Unkept || r.Why != want {
+				t.Errorf("%s: %d %q", path, r.State, r.Why)
+			}
+			continue
+		}
 		if want == "" && r.State != store.Warmed || !strings.HasPrefix(r.Why, want) || want != "" && r.State != store.Failed {
 			t.Errorf("%s: %d %q, want %q", path, r.State, r.Why, want)
 		}
 	}
 	if !slices.Contains(w.fetched, "https://shop.example/ok") {
 		t.Error("what a redirect led to was not fetched")
+	}
+}
+
+// TestErrorsAreNotWarmed: whether they are kept or not, stored now or fresh.
+func TestErrorsAreNotWarmed(t *testing.T) {
+	for status, want := range map[int]store.OutcomeState{200: store.Warmed, 304: store.Warmed, 404: store.Failed, 410: store.Failed, 501: store.Failed} {
+		for _, state := range []store.OutcomeState{store.Warmed, store.Fresh, store.Unkept, store.Again} {
+			r := judged(Result{Outcome: store.Outcome{State: state, Why: "x"}, Status: status})
+			if status >= 400 && state != store.Again {
+				if r.State != want || r.Why != fmt.Sprint("answered ", status) {
+					t.Errorf("%d, %d: %+v", status, state, r)
+				}
+			} else if r.State != state || r.Why != "x" {
+				t.Errorf("%d, %d: %+v", status, state, r)
+			}
+		}
 	}
 }
 

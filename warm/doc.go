@@ -3,7 +3,7 @@
 //
 // # The way of a page
 //
-//	a run       a list, a sitemap, a crawl, what one purge took: [Warmer.Start]
+//	a run       a list, a sitemap, a crawl, what one purge took: [Intake.Warm]
 //	store.Queue hottest first; over a fleet one queue, each job handed to one node
 //	Pace        whether the site's origin may be asked for one more now   pure, one table test
 //	Fetch       the proxy's own fill, shared with any visitor who comes meanwhile
@@ -31,6 +31,22 @@
 // that are registered for an entity, and [Intake.RunSchedules] asks what the
 // configuration says. The ID of such a run is made of what caused it, so of all
 // nodes that come to it one begins it.
+//
+// A list is taken in no faster than there is room for it behind its own URLs; who
+// is hotter goes first, and who is full of others has none.
+//
+// # What a run tells
+//
+// A page counts as warmed when a visitor would be shown it, and not an error:
+// what answers with 400 or above has failed, whether it is stored or not. What is
+// not to be stored is counted by its reason. What fails in a way that may pass is
+// put back, a bounded number of times; the run tells how often and why last. What
+// is left of it waits, by site, while no node may fetch there, and it says for
+// what (waits.go); of an origin that is down nothing is given up for an hour.
+//
+// Whoever begins a run seals it, when the queue fails just then later: a run that
+// is not sealed is never over. Only one whose node was killed while it queued
+// stays open, until it is forgotten a day later.
 //
 // Rejected, 2026-11-23: robots.txt's Disallow. It is written for crawlers of
 // others, and often shuts out what a site's own visitors ask for most; paths

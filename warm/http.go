@@ -95,8 +95,8 @@ func (in *Intake) serveAsk(w http.ResponseWriter, r *http.Request) {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "text/plain":
-		q := readQuery(r, &ps, "site", "id", "force", "what")
-		a = Ask{Site: q.Get("site"), ID: q.Get("id"), What: q.Get("what"), Kind: "list"}
+		q := readQuery(r, &ps, "site", "base", "id", "force", "what")
+		a = Ask{Site: q.Get("site"), Base: q.Get("base"), ID: q.Get("id"), What: q.Get("what"), Kind: "list"}
 		if q.Has("id") {
 			checkID(a.ID, &ps)
 		}
@@ -121,6 +121,7 @@ func (in *Intake) serveAsk(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, ps.err())
 		return
 	}
+	a.Patient = true
 	a.By = r.Method + " " + r.URL.Path + " from " + r.RemoteAddr
 	answer, err := in.Warm(r.Context(), a)
 	if writeRefusal(w, err) {
@@ -181,10 +182,18 @@ next:
 	return q
 }
 
+// serveRuns lists the runs begun last; with ?under_way=true those that are not
+// over.
 func (in *Intake) serveRuns(w http.ResponseWriter, r *http.Request) {
 	var ps problems
-	q := readQuery(r, &ps, "limit")
-	limit := defaultLimit
+	q := readQuery(r, &ps, "limit", "under_way")
+	limit, underWay := defaultLimit, false
+	if s := q.Get("under_way"); s != "" {
+		var err error
+		if underWay, err = strconv.ParseBool(s); err != nil {
+			ps.add("under_way", "not a boolean", "true or false")
+		}
+	}
 	if s := q.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > maxLimit {
@@ -195,7 +204,11 @@ func (in *Intake) serveRuns(w http.ResponseWriter, r *http.Request) {
 	if writeRefusal(w, ps.err()) {
 		return
 	}
-	runs, err := in.queue.Runs(r.Context(), limit)
+	look := limit
+	if underWay {
+		look = maxLimit
+	}
+	runs, err := in.queue.Runs(r.Context(), look)
 	if err != nil {
 		writeProblem(w, http.StatusServiceUnavailable, "The queue failed: "+err.Error(), nil)
 		return
@@ -203,8 +216,12 @@ func (in *Intake) serveRuns(w http.ResponseWriter, r *http.Request) {
 	page := struct {
 		Runs []Status `json:"runs"`
 	}{Runs: []Status{}}
+	waits := in.waits(r.Context())
 	for i := range runs {
-		page.Runs = append(page.Runs, StatusOf(&runs[i], time.Now()))
+		if underWay && runs[i].Done() || len(page.Runs) == limit {
+			continue
+		}
+		page.Runs = append(page.Runs, StatusOf(&runs[i], time.Now(), waits))
 	}
 	writeJSON(w, http.StatusOK, page)
 }
@@ -224,7 +241,7 @@ func (in *Intake) serveRun(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	p, err := in.await(r.Context(), id, wait)
-	in.writeProgress(w, &p, err)
+	in.writeProgress(w, r, &p, err)
 }
 
 // await returns a run's progress when it is done, or after wait.
@@ -233,7 +250,7 @@ func (in *Intake) await(ctx context.Context, id string, wait time.Duration) (sto
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		p, err := in.queue.Progress(ctx, id)
 		left := time.Until(end)
-		if err != nil || p.Done() || left <= 0 {
+		if err != nil || p.Done() || left <= 0 || in.stopping() {
 			return p, err
 		}
 		t := time.NewTimer(min(pause, left))
@@ -253,16 +270,24 @@ func (in *Intake) cancelRun(w http.ResponseWriter, r *http.Request, id string) {
 		in.log.Info("warming cancelled", "run", id, "by", r.RemoteAddr)
 		p, err = in.queue.Progress(r.Context(), id)
 	}
-	in.writeProgress(w, &p, err)
+	in.writeProgress(w, r, &p, err)
 }
 
-func (in *Intake) writeProgress(w http.ResponseWriter, p *store.Progress, err error) {
+// waits is what sites wait for, as far as that is known.
+func (in *Intake) waits(ctx context.Context) map[string]SiteWait {
+	if in.o.Waits == nil {
+		return nil
+	}
+	return in.o.Waits(ctx)
+}
+
+func (in *Intake) writeProgress(w http.ResponseWriter, r *http.Request, p *store.Progress, err error) {
 	switch {
 	case errors.Is(err, store.ErrNoRun):
 		writeProblem(w, http.StatusNotFound, "No run with this id is known.", nil)
 	case err != nil:
 		writeProblem(w, http.StatusServiceUnavailable, "The queue failed: "+err.Error(), nil)
 	default:
-		writeJSON(w, http.StatusOK, StatusOf(p, time.Now()))
+		writeJSON(w, http.StatusOK, StatusOf(p, time.Now(), in.waits(r.Context())))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,7 +36,7 @@ func TestPostWarm(t *testing.T) {
 		want                    string // in what is answered, as JSON
 	}{
 		"urls":            {"application/json", "", `{"urls":["https://shop.example/a","/b"],"site":"shop","id":"x","force":true}`, 202, `"added":2`},
-		"some bad":        {"", "", `{"urls":["https://shop.example/a","nonsense"]}`, 202, `"errors":[{"detail":"not a URL: want http://host/path or https://host/path; a path alone, /path, needs a site","excerpt":"nonsense","pointer":"#/urls/1"}]`},
+		"some bad":        {"", "", `{"urls":["https://shop.example/a","nonsense"]}`, 202, `"errors":[{"detail":"not a URL: want http://host/path or https://host/path; a path alone, /path, needs a site or a base","excerpt":"nonsense","pointer":"#/urls/1"}]`},
 		"all bad":         {"", "", `{"urls":["ftp://shop.example/a","nonsense"]}`, 400, `"pointer":"#/urls/1"`},
 		"sitemap":         {"", "", `{"sitemap":"https://shop.example/sitemap.xml"}`, 202, `"added":1`},
 		"sitemaps":        {"", "", `{"sitemap":["/1.xml","/2.xml"],"site":"shop"}`, 202, `"added":2`},
@@ -92,19 +93,33 @@ func TestGetAndCancel(t *testing.T) {
 		t.Fatalf("%v", m)
 	}
 	first := runs[1].(map[string]any)["id"].(string)
+	underWay := func(want ...string) {
+		t.Helper()
+		_, m, _ := w.ask("GET", "/v1/warm?under_way=true&limit=1", "", "")
+		var got []string
+		for _, r := range m["runs"].([]any) {
+			got = append(got, r.(map[string]any)["id"].(string))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("under way: %v, want %v", got, want)
+		}
+	}
+	underWay("second")
 	if status, m, _ := w.ask("DELETE", "/v1/warm/second", "", ""); status != 200 || m["state"] != "cancelled" || m["remaining"] != 0.0 || m["dropped"] != 1.0 {
 		t.Errorf("%d %v", status, m)
 	}
+	underWay(first)
 	if _, m, _ = w.ask("GET", "/v1/warm/"+first, "", ""); m["state"] != "running" || m["remaining"] != 2.0 || len(m["rejected"].([]any)) != 1 {
 		t.Errorf("%v", m)
 	}
 	w.work()
+	underWay()
 	_, m, _ = w.ask("GET", "/v1/warm/"+first+"?wait=10s", "", "")
 	text, _ := json.Marshal(m)
 	if m["state"] != "done" || m["warmed"] != 1.0 || m["failed"] != 1.0 || !strings.Contains(string(text), `"failures":[{"url":"https://shop.example/b","why":"answered 404"}]`) {
 		t.Errorf("%s", text)
 	}
-	for path, want := range map[string]int{"/v1/warm/nope": 404, "/v1/warm/" + first + "?wait=x": 400, "/v1/warm/" + first + "?wait=2h": 400, "/v1/warm?limit=0": 400, "/v1/warm?x=1": 400, "/v1/warm/%zz": 404} {
+	for path, want := range map[string]int{"/v1/warm/nope": 404, "/v1/warm/" + first + "?wait=x": 400, "/v1/warm/" + first + "?wait=2h": 400, "/v1/warm?limit=0": 400, "/v1/warm?x=1": 400, "/v1/warm?under_way=x": 400, "/v1/warm/%zz": 404} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
 		rec := httptest.NewRecorder()
@@ -179,16 +194,20 @@ func TestEntitiesOverHTTP(t *testing.T) {
 func TestStatus(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	p := store.Progress{Run: store.Run{ID: "x", At: at}, Total: 100, Warmed: 15, Fresh: 5, Failed: 3, Unkept: 1, Dropped: 1, Sealed: true}
-	s := StatusOf(&p, at.Add(10*time.Second))
+	s := StatusOf(&p, at.Add(10*time.Second), nil)
 	if s.State != "running" || s.Done != 25 || s.Remaining != 75 || s.Rate != 2.5 || *s.ETA != 30 {
 		t.Errorf("%+v", s)
 	}
+	p.Reasons = []store.Reason{{Why: "private", Count: 2, URLs: []string{"http://a/"}}, {Count: 1}}
+	if s := StatusOf(&p, at, nil); len(s.Reasons) != 2 || s.Reasons[0].Why != "private" || s.Reasons[0].Count != 2 || s.Reasons[1].Why != "other reasons" {
+		t.Errorf("%+v", s.Reasons)
+	}
 	p.Sealed = false
-	if s := StatusOf(&p, at); s.State != "listing" || s.ETA != nil || s.Rate != 0 {
+	if s := StatusOf(&p, at, nil); s.State != "listing" || s.ETA != nil || s.Rate != 0 {
 		t.Errorf("%+v", s)
 	}
 	p.Sealed, p.Warmed, p.Ended = true, 90, at.Add(50*time.Second)
-	if s := StatusOf(&p, at.Add(time.Hour)); s.State != "done" || s.Rate != 2 || s.ETA != nil || s.Remaining != 0 {
+	if s := StatusOf(&p, at.Add(time.Hour), nil); s.State != "done" || s.Rate != 2 || s.ETA != nil || s.Remaining != 0 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -1,21 +1,20 @@
 package warm
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"surrogate/store"
 )
 
-// IntakeOptions are what an Intake works with. Entities, Fetch and Log may be
-// left out.
+// IntakeOptions are what an Intake works with. Entities, Fetch, Asked, Waits,
+// Stopping and Log may be left out.
 type IntakeOptions struct {
 	Queue store.Queue // what it is all put into
 
@@ -33,6 +32,17 @@ type IntakeOptions struct {
 	// memory if nil.
 	Entities Entities
 
+	// Asked is how hot each scheme and host is that visitors ask a site for, such as
+	// "https://shop.example". May be nil.
+	Asked func(site string) map[string]float64
+
+	// Waits tells what keeps sites from being warmed now, over all nodes. May be
+	// nil.
+	Waits func(ctx context.Context) map[string]SiteWait
+
+	// Stopping says that whoever waits here is to wait no longer. May be nil.
+	Stopping func() bool
+
 	Log *slog.Logger
 }
 
@@ -40,9 +50,10 @@ type IntakeOptions struct {
 type SitePlan struct {
 	Name string
 	Key  store.KeyRules
-	// Base is the scheme and host that its paths are completed with; empty for a
-	// site without one: its paths cannot be completed.
-	Base string
+	// Base is the scheme and host that its paths are completed with. Where it is
+	// empty those are used that visitors ask for, or Guess, which may be empty too:
+	// then paths cannot be completed.
+	Base, Guess string
 	// Scheme is what all its URLs are warmed with, however they are written; empty
 	// to leave them as they are.
 	Scheme string
@@ -76,6 +87,9 @@ type Intake struct {
 	o     IntakeOptions
 	queue store.Queue
 	log   *slog.Logger
+
+	mu       sync.Mutex        // guards the field below
+	unsealed map[string]string // why by run: those that are to be sealed yet
 }
 
 // NewIntake returns an Intake.
@@ -86,7 +100,7 @@ func NewIntake(o IntakeOptions) *Intake {
 	if o.Entities == nil {
 		o.Entities = NewEntities()
 	}
-	return &Intake{o: o, queue: o.Queue, log: o.Log}
+	return &Intake{o: o, queue: o.Queue, log: o.Log, unsealed: map[string]string{}}
 }
 
 // An Ask is what somebody wants warmed, in any of its forms together.
@@ -97,11 +111,15 @@ type Ask struct {
 	By   string // who asks, for the log
 	Site string // the name of the site that paths belong to, and URLs must; empty for any, and for URLs alone unless there is one site only
 
+	Base string // the scheme and host that paths are completed with; empty for those of the site
+
 	List     io.Reader // a URL or path in each line
 	URLs     []string
 	Sitemaps []string // URLs or paths; the root of a site stands for what its robots.txt names
 	Crawl    []string // URLs or paths of pages whose links are followed
 	Depth    int      // how many links away from those
+
+	Patient bool // where the queue is full of this run's own URLs, wait for room instead of dropping more of them
 
 	Force bool    // fetch even what is stored and fresh
 	Heat  float64 // of its URLs; see Job.Heat
@@ -132,23 +150,30 @@ func (in *Intake) Warm(ctx context.Context, a Ask) (Answer, error) {
 	if err := ps.err(); err != nil {
 		return Answer{}, err
 	}
-	ad := adder{in: in, run: store.Run{ID: a.ID, Kind: a.kind(), What: a.what(), By: a.By, At: time.Now()}}
+	ad := adder{in: in, patient: a.Patient, run: store.Run{ID: a.ID, Kind: a.kind(), What: a.what(), By: a.By, At: time.Now()}}
 	err := in.addAll(ctx, &a, home, &ad)
 	if err == nil && !ad.begun && len(ad.jobs) == 0 {
 		return ad.answer, ad.answer.refused()
+	}
+	if err == nil {
+		err = ad.flush(ctx, ad.patient)
 	}
 	return ad.answer, ad.end(ctx, err)
 }
 
 // check finds what is wrong with a as a whole.
-func (in *Intake) check(a *Ask, ps *problems) (home *SitePlan) {
+func (in *Intake) check(a *Ask, ps *problems) *home {
+	var site *SitePlan
 	if a.Site != "" {
-		if home = in.named(a.Site); home == nil {
+		if site = in.named(a.Site); site == nil {
 			ps.add("#/site", fmt.Sprintf("there is no site %q", excerpt(a.Site, 100)), in.siteNames())
 			return nil
 		}
 	} else if all := in.o.Sites(); len(all) == 1 {
-		home = all[0] // there is no doubt whose a path is
+		site = all[0] // there is no doubt whose a path is
+	}
+	if a.Base != "" {
+		site = in.checkBase(a, ps)
 	}
 	if a.Depth < 0 || a.Depth > maxDepth {
 		ps.add("#/crawl/depth", "not a number of links", fmt.Sprintf("a whole number from 0 to %d", maxDepth))
@@ -156,7 +181,10 @@ func (in *Intake) check(a *Ask, ps *problems) (home *SitePlan) {
 	if a.List == nil && len(a.URLs)+len(a.Sitemaps)+len(a.Crawl) == 0 {
 		ps.add("", "it names nothing to warm", "urls, sitemap or crawl")
 	}
-	return home
+	if site == nil {
+		return nil
+	}
+	return in.homeOf(site, a.Base)
 }
 
 func (in *Intake) named(name string) *SitePlan {
@@ -178,7 +206,7 @@ func (in *Intake) siteNames() string {
 
 // addAll queues all that a names, its sitemaps first: they tell how much there
 // is.
-func (in *Intake) addAll(ctx context.Context, a *Ask, home *SitePlan, ad *adder) error {
+func (in *Intake) addAll(ctx context.Context, a *Ask, home *home, ad *adder) error {
 	add := func(pointer, raw string, prepare func(j *store.Job)) error {
 		j, err := in.target(strings.TrimSpace(raw), home, a.Site)
 		if err != nil {
@@ -290,76 +318,3 @@ func (e *brokenList) Error() string {
 	return fmt.Sprintf("the list broke off in line %d: %v", e.line, e.err)
 }
 func (e *brokenList) Unwrap() error { return e.err }
-
-// errTaken ends the reading of a list whose run is there already.
-var errTaken = errors.New("the run is there already")
-
-// An adder queues the jobs of one run, some at a time. It begins the run with
-// the first of them.
-type adder struct {
-	in     *Intake
-	run    store.Run
-	begun  bool
-	jobs   []store.Job
-	answer Answer
-}
-
-func (ad *adder) add(ctx context.Context, j store.Job) error {
-	if ad.jobs = append(ad.jobs, j); len(ad.jobs) < batch {
-		return nil
-	}
-	return ad.flush(ctx)
-}
-
-func (ad *adder) flush(ctx context.Context) error {
-	if !ad.begun {
-		id, created, err := ad.in.queue.Begin(ctx, ad.run)
-		if err != nil {
-			return fmt.Errorf("couldn't begin: %w", err)
-		}
-		ad.begun = true
-		if ad.answer.ID, ad.answer.Created = id, created; !created {
-			return errTaken
-		}
-	}
-	if len(ad.jobs) == 0 {
-		return nil
-	}
-	added, dropped, err := ad.in.queue.Add(ctx, ad.answer.ID, ad.jobs)
-	ad.answer.Added += added
-	ad.answer.Dropped += dropped
-	ad.jobs = ad.jobs[:0]
-	if err != nil {
-		return fmt.Errorf("couldn't queue: %w", err)
-	}
-	return nil
-}
-
-// end queues the last jobs and says that there are no more; why is the error
-// that kept more from coming, if one did.
-func (ad *adder) end(ctx context.Context, why error) error {
-	if _, broke := errors.AsType[*brokenList](why); broke && !ad.begun {
-		return why // whoever was sending it may have given it up
-	}
-	ctx = context.WithoutCancel(ctx) // a run that nobody seals would never be done
-	if why == nil || !errors.Is(why, errTaken) {
-		if err := ad.flush(ctx); err != nil {
-			why = cmp.Or(why, err)
-		}
-	}
-	if errors.Is(why, errTaken) {
-		return nil
-	}
-	told := ad.answer.told(20)
-	if why != nil {
-		told = strings.TrimSuffix(why.Error()+"\n"+told, "\n")
-	}
-	if ad.begun {
-		if err := ad.in.queue.Seal(ctx, ad.answer.ID, told); err != nil && !errors.Is(err, store.ErrRunOver) {
-			why = errors.Join(why, fmt.Errorf("couldn't seal: %w", err))
-		}
-	}
-	ad.in.log.Info("asked to warm", "run", ad.answer.ID, "kind", ad.run.Kind, "what", ad.run.What, "by", ad.run.By,
-		"added", ad.answer.Added, "dropped", ad.answer.Dropped, "rejected", ad.answer.Count)
-	return why
-}

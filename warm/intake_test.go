@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"surrogate/store"
@@ -26,11 +27,12 @@ type town struct {
 	plans   []*SitePlan
 	pages   map[string]*http.Response // status, head; the body is in bodies
 	bodies  map[string]string
-	fetched []string // every request, in order
+	fetched []string       // every request, in order
+	breaks  map[string]int // how often the body breaks off in its middle
 }
 
 func newTown(t *testing.T) *town {
-	w := &town{t: t, queue: NewMemQueue(MemQueueOptions{}), pages: map[string]*http.Response{}, bodies: map[string]string{}}
+	w := &town{t: t, queue: NewMemQueue(MemQueueOptions{}), pages: map[string]*http.Response{}, bodies: map[string]string{}, breaks: map[string]int{}}
 	t.Cleanup(func() { w.queue.Close() })
 	w.plans = []*SitePlan{
 		{Name: "shop", Base: "https://shop.example", Scheme: "https", Key: store.KeyRules{SortQuery: true, Drop: []string{"utm_*"}}},
@@ -76,7 +78,12 @@ func (w *town) fetch(_ context.Context, url string, _ http.Header) (*http.Respon
 	if p == nil {
 		p = &http.Response{StatusCode: 404, Header: http.Header{}}
 	}
-	return &http.Response{StatusCode: p.StatusCode, Header: p.Header.Clone(), Body: io.NopCloser(strings.NewReader(w.bodies[url]))}, nil
+	body := io.Reader(strings.NewReader(w.bodies[url]))
+	if w.breaks[url] > 0 {
+		w.breaks[url]--
+		body = io.MultiReader(strings.NewReader(w.bodies[url][:len(w.bodies[url])/2]), iotest.ErrReader(errors.New("cut")))
+	}
+	return &http.Response{StatusCode: p.StatusCode, Header: p.Header.Clone(), Body: io.NopCloser(body)}, nil
 }
 
 // plain is what does a plain job, as the proxy would; nothing is stored.
@@ -86,8 +93,10 @@ func (w *town) plain(ctx context.Context, j store.Job) (r Result) {
 	switch l := resp.Header.Get("Location"); {
 	case l != "":
 		r.Next = l
-	case r.Status != 200:
-		r.State, r.Why = store.Failed, fmt.Sprintf("answered %d", r.Status)
+	case r.Status != 200 && resp.Header.Get("Cache-Control") == "":
+		r.State, r.Why = store.Unkept, "no-freshness"
+	case resp.Header.Get("Set-Cookie") != "":
+		r.State, r.Why = store.Unkept, "set-cookie"
 	}
 	return r
 }
@@ -111,11 +120,14 @@ func (w *town) work() map[string]Result {
 		}
 		for _, j := range jobs {
 			r := do(w.t.Context(), j)
-			if r.State == store.Again {
+			if r.State == store.Again && j.Taken+1 >= maxTries {
 				r.State = store.Failed
 			}
 			if err := w.queue.Settle(w.t.Context(), j, r.Outcome); err != nil {
 				w.t.Fatal(err)
+			}
+			if r.State == store.Again {
+				continue
 			}
 			if _, twice := did[j.URL]; twice {
 				w.t.Errorf("%s was done twice", j.URL)
@@ -343,7 +355,7 @@ func FuzzList(f *testing.F) {
 			if err != nil || l.number < 1 || l.number > lines || len(l.text) > maxLine {
 				t.Fatalf("%+v %v", l, err)
 			}
-			j, err := w.in.target(l.text, plan, "shop")
+			j, err := w.in.target(l.text, w.in.homeOf(plan, ""), "shop")
 			if err != nil {
 				continue
 			}

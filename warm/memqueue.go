@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -64,6 +65,8 @@ type memRun struct {
 	why     string // the failure that ended its list
 	changed time.Time
 	seen    map[uint64]struct{} // which jobs it has had; nil when it is over
+	reasons map[string]*store.Reason
+	left    map[string]int // jobs that are not settled, by site
 }
 
 // NewMemQueue returns an empty queue.
@@ -107,7 +110,9 @@ func (q *MemQueue) Begin(_ context.Context, r store.Run) (string, bool, error) {
 	if r.At.IsZero() {
 		r.At = now
 	}
-	q.runs[r.ID] = &memRun{Progress: store.Progress{Run: r}, changed: now, seen: make(map[uint64]struct{})}
+	q.runs[r.ID] = &memRun{
+		Progress: store.Progress{Run: r}, changed: now, seen: make(map[uint64]struct{}), left: make(map[string]int),
+	}
 	return r.ID, true, nil
 }
 
@@ -170,6 +175,7 @@ func (r *memRun) settled(url string, o store.Outcome, now time.Time) {
 		r.Fresh++
 	case store.Unkept:
 		r.Unkept++
+		r.unkept(url, o.Why)
 	case store.Dropped:
 		r.Dropped++
 	default:
@@ -180,6 +186,26 @@ func (r *memRun) settled(url string, o store.Outcome, now time.Time) {
 	}
 	r.Bytes += o.Bytes
 	r.note(now)
+}
+
+// unkept notes why a page was not kept.
+func (r *memRun) unkept(url, why string) {
+	why = store.Shorten(why)
+	x := r.reasons[why]
+	if x == nil && len(r.reasons) >= store.MaxReasons {
+		why = ""
+		x = r.reasons[why]
+	}
+	if x == nil {
+		if r.reasons == nil {
+			r.reasons = make(map[string]*store.Reason)
+		}
+		x = &store.Reason{Why: why}
+		r.reasons[why] = x
+	}
+	if x.Count++; len(x.URLs) < store.MaxReasonURLs {
+		x.URLs = append(x.URLs, store.Shorten(url))
+	}
 }
 
 // Seal implements store.Queue.
@@ -236,7 +262,20 @@ func (q *MemQueue) Progress(_ context.Context, run string) (store.Progress, erro
 	}
 	p.Failures = append(p.Failures, r.Failures...)
 	p.Failures = p.Failures[:min(len(p.Failures), store.MaxFailures)]
+	for _, x := range r.reasons {
+		p.Reasons = append(p.Reasons, store.Reason{Why: x.Why, Count: x.Count, URLs: slices.Clone(x.URLs)})
+	}
+	store.SortReasons(p.Reasons)
+	p.Left = r.bySite()
 	return p, nil
+}
+
+// bySite is Progress.Left.
+func (r *memRun) bySite() map[string]int {
+	if r.Cancelled || len(r.left) == 0 {
+		return nil
+	}
+	return maps.Clone(r.left)
 }
 
 // Runs implements store.Queue.
@@ -251,6 +290,7 @@ func (q *MemQueue) Runs(_ context.Context, limit int) ([]store.Progress, error) 
 	for _, r := range q.runs {
 		p := r.Progress
 		p.Failures = nil
+		p.Left = r.bySite()
 		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b store.Progress) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID)) })
@@ -265,7 +305,7 @@ func (q *MemQueue) Stats(context.Context) (store.QueueStats, error) {
 		return store.QueueStats{}, store.ErrClosed
 	}
 	q.due(time.Now())
-	return store.QueueStats{Queued: q.waiting(), Taken: q.taken, Capacity: q.opt.MaxJobs, Dropped: q.dropped}, nil
+	return store.QueueStats{Queued: q.waiting(), Taken: q.taken, Capacity: q.opt.MaxJobs, Dropped: q.dropped, Bytes: q.bytes, MaxBytes: q.opt.MaxBytes}, nil
 }
 
 // Close implements store.Queue. Nobody is left to hand anything to.

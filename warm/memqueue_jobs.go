@@ -118,6 +118,7 @@ func (q *MemQueue) put(j *memJob) {
 	q.offer(j, jobReady)
 	q.coldest.add(j)
 	q.bytes += j.size()
+	j.run.left[j.Site]++
 }
 
 // offer lets a job be taken.
@@ -153,6 +154,9 @@ func (q *MemQueue) remove(j *memJob) {
 	}
 	delete(q.byID, j.ID)
 	q.bytes -= j.size()
+	if j.run.left[j.Site]--; j.run.left[j.Site] == 0 {
+		delete(j.run.left, j.Site)
+	}
 }
 
 // waiting is how many jobs wait.
@@ -321,6 +325,10 @@ func (q *MemQueue) Settle(_ context.Context, job store.Job, o store.Outcome) err
 			return nil
 		}
 		if !j.run.Cancelled {
+			if o.Why != "" {
+				j.run.Retries++
+				j.run.Trouble = store.URLFailure{URL: store.Shorten(j.URL), Why: store.Shorten(o.Why)}
+			}
 			q.putBack(j, now.Add(o.After), now)
 			return nil
 		}

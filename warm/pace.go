@@ -87,13 +87,14 @@ const (
 	Go      Verdict = iota // it may
 	Full                   // as many are under way as may be
 	Busy                   // visitors' fetches come first
-	Resting                // it was slow, or asked to be left alone, or the rate is used up
+	Resting                // it was slow, or asked to be left alone
+	Paced                  // as many were begun as the rate allows
 	Down                   // it fails
 	NoShare                // other nodes have all there is
 )
 
 func (v Verdict) String() string {
-	return [...]string{"ready", "full", "visitors first", "resting", "down", "left to other nodes"}[v]
+	return [...]string{"ready", "full", "visitors first", "resting", "at its rate", "down", "left to other nodes"}[v]
 }
 
 // Ask tells whether a fetch may begin now, with l being this node's share and so
@@ -117,7 +118,7 @@ func (p *Pace) Ask(now time.Time, l Limits, visiting int) (v Verdict, wait time.
 	}
 	if l.Rate > 0 {
 		if t := p.tokensAt(now, l); t < 1 {
-			return Resting, time.Duration(math.Ceil((1 - t) / l.Rate * float64(time.Second)))
+			return Paced, time.Duration(math.Ceil((1 - t) / l.Rate * float64(time.Second)))
 		}
 	}
 	return Go, 0
@@ -284,7 +285,7 @@ func (p *Pace) halve(now time.Time) {
 // A PaceState is what a Pace is at.
 type PaceState struct {
 	Site      string  `json:"site"`
-	State     string  `json:"state"`      // ready, full, visitors first, resting, down or left to other nodes
+	State     string  `json:"state"`      // a Verdict's word: ready, full, visitors first, resting, at its rate, down, left to other nodes
 	Window    float64 `json:"window"`     // fetches that may be under way; below 1 with rests between them
 	UnderWay  int     `json:"under_way"`  // fetches that are
 	Failed    int     `json:"failed"`     // failures in a row

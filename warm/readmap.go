@@ -58,7 +58,7 @@ func (in *Intake) sitemap(ctx context.Context, j store.Job) (r Result) {
 	}
 	defer resp.Body.Close()
 	r.Status = resp.StatusCode
-	read := &counted{r: resp.Body}
+	read := &counted{r: transfer{resp.Body}}
 	s := sitemapReading{in: in, ctx: ctx, j: &j, at: at, now: began}
 	err = s.read(resp, read)
 	r.Bytes = read.n
@@ -69,6 +69,7 @@ func (in *Intake) sitemap(ctx context.Context, j store.Job) (r Result) {
 	}
 	if err != nil || s.Count > 0 {
 		bad := troubled(err)
+		r.Origin.Failed = errors.As(err, new(brokeOff))
 		r.State, r.Why = bad.State, s.summary(err)
 		return r
 	}
@@ -80,6 +81,24 @@ func (in *Intake) sitemap(ctx context.Context, j store.Job) (r Result) {
 type again struct{ error }
 
 func (e again) Unwrap() error { return e.error }
+
+// brokeOff is the error of a response that did not come to its end.
+type brokeOff struct{ error }
+
+func (e brokeOff) Error() string { return "its transfer broke off: " + e.error.Error() }
+func (e brokeOff) Unwrap() error { return e.error }
+
+// A transfer is a response as it comes. That it breaks off may pass, unlike what
+// is wrong with what it brings.
+type transfer struct{ io.Reader }
+
+func (t transfer) Read(b []byte) (int, error) {
+	n, err := t.Reader.Read(b)
+	if err != nil && err != io.EOF {
+		err = again{brokeOff{err}}
+	}
+	return n, err
+}
 
 // troubled is what came of a sitemap that could not be read.
 func troubled(err error) (r Result) {
@@ -108,7 +127,7 @@ func (in *Intake) fetchSitemap(ctx context.Context, j *store.Job) (*http.Respons
 		location := resp.Header.Get("Location")
 		switch {
 		case resp.StatusCode/100 == 3 && location != "":
-		case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
+		case failsForNow(resp.StatusCode):
 			resp.Body.Close()
 			return nil, "", again{fmt.Errorf("answered %d", resp.StatusCode)}
 		default:
@@ -127,6 +146,9 @@ func (in *Intake) fetchSitemap(ctx context.Context, j *store.Job) (*http.Respons
 		at = next.URL
 	}
 }
+
+// failsForNow reports whether a status says that it may be another one later.
+func failsForNow(status int) bool { return status >= 500 || status == http.StatusTooManyRequests }
 
 // beside makes a job of a reference in what is at the URL at.
 func (in *Intake) beside(at, ref, site string) (store.Job, error) {
@@ -251,7 +273,7 @@ func (s *sitemapReading) flush() error {
 		}
 	}
 	s.jobs = s.jobs[:0]
-	if s.known > 0 {
+	if s.known > 0 && s.j.Taken == 0 { // else it was read before, in part
 		s.in.log.Info("an index names sitemaps that were read already: a loop, or named twice", "run", s.j.Run, "sitemap", s.j.URL, "known", s.known)
 	}
 	return nil

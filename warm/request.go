@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-var askMembers = []string{"urls", "sitemap", "crawl", "site", "id", "force", "what"}
+var askMembers = []string{"urls", "sitemap", "crawl", "site", "base", "id", "force", "what"}
 
 const (
 	maxID    = 256
@@ -25,7 +25,7 @@ func parseAsk(body []byte, ps *problems) Ask {
 	m := members(body, "", askMembers, ps)
 	a := Ask{
 		URLs: readStrings(m, "urls", false, hintURLs, ps), Sitemaps: readStrings(m, "sitemap", true, "a URL, or a list of them", ps),
-		Site: readString(m, "site", hintStr, ps), ID: readString(m, "id", hintID, ps), What: readString(m, "what", hintStr, ps),
+		Site: readString(m, "site", hintStr, ps), Base: readString(m, "base", hintStr, ps), ID: readString(m, "id", hintID, ps), What: readString(m, "what", hintStr, ps),
 		Force: readBool(m, "force", ps),
 	}
 	if raw, ok := m["crawl"]; ok {

@@ -1,9 +1,6 @@
 package warm
 
 import (
-	"cmp"
-	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -66,8 +63,15 @@ type fall struct {
 	sites map[string]*picked
 	over  bool
 	began time.Time
-	run   string // "" until there is something to queue
-	ready bool   // all of it is queued
+	heard time.Time // when something was last heard of it
+
+	// Of the goroutine of Run alone.
+	run     string    // "" until there is something to queue
+	pending []Hot     // to be queued
+	ready   bool      // all of it is queued, or was given up
+	why     string    // it was given up
+	sealed  bool      // and the queue knows
+	failing time.Time // since when the queue fails; zero while it does not
 }
 
 // A picked is the hottest of what fell, of one site or, if the purge says how
@@ -86,6 +90,12 @@ const (
 	early = 50 * time.Millisecond
 	// watchEvery is how often it is looked whether a purge's pages are warm again.
 	watchEvery = 250 * time.Millisecond
+	// rideOut is how long a queue that fails is tried again for what fell. What was
+	// hot then counts half by now.
+	rideOut = 10 * time.Minute
+	// quiet is how long nothing is heard of a sweep until it counts as over: one that
+	// was broken off says nothing.
+	quiet = 10 * time.Minute
 	// A pick that counts less than half a request is not hot: it was asked for once,
 	// and more than ten minutes ago.
 	leastHeat = 0.5
@@ -136,6 +146,7 @@ func (r *Rewarmer) Fell(ev store.Event, keys []store.Swept) {
 		s.hottest.add(hot, hot.Heat, s.n-s.queued)
 	}
 	if f != nil {
+		f.heard = now
 		r.tell()
 	}
 }
@@ -161,7 +172,7 @@ func (r *Rewarmer) open(id string, asked int, now time.Time) *fall {
 		r.tally.Missed++
 		return nil
 	}
-	f := &fall{id: id, asked: asked, sites: make(map[string]*picked), began: now}
+	f := &fall{id: id, asked: asked, sites: make(map[string]*picked), began: now, heard: now}
 	r.purges[id] = f
 	r.order = append(r.order, f)
 	return f
@@ -179,162 +190,4 @@ func (r *Rewarmer) Tally() RewarmTally {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.tally
-}
-
-// Run queues what fell, and watches it being fetched, until ctx ends.
-func (r *Rewarmer) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		r.mu.Lock()
-		falls := slices.Clone(r.order)
-		r.mu.Unlock()
-		for _, f := range falls {
-			if r.further(ctx, f) {
-				r.close(f)
-			}
-		}
-		var again <-chan time.Time
-		if len(falls) > 0 {
-			wait := watchEvery
-			if slices.ContainsFunc(falls, func(f *fall) bool { return f.run == "" }) {
-				wait = early
-			}
-			again = time.After(wait)
-		}
-		select {
-		case <-r.wake:
-		case <-again:
-		case <-ctx.Done():
-		}
-	}
-	return nil
-}
-
-func (r *Rewarmer) close(f *fall) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.purges, f.id)
-	r.order = slices.DeleteFunc(r.order, func(x *fall) bool { return x == f })
-}
-
-// further does what can be done for a purge now. It returns true when there is
-// nothing more to do.
-func (r *Rewarmer) further(ctx context.Context, f *fall) (done bool) {
-	if !f.ready {
-		hot, over := r.due(f, time.Now())
-		if err := r.queue(ctx, f, hot); err != nil {
-			if ctx.Err() == nil {
-				r.log.Error("what a purge took is not fetched again", "purge", f.id, "pages", len(hot), "error", err)
-				r.missed()
-			}
-			return true
-		}
-		if !over {
-			return false
-		}
-		f.ready = true
-		if f.run == "" {
-			r.done(f)
-			return true
-		}
-		if err := r.o.Queue.Seal(ctx, f.run, ""); err != nil {
-			r.log.Error("could not seal what a purge has fetched again", "purge", f.id, "run", f.run, "error", err)
-			return true
-		}
-	}
-	p, err := r.o.Queue.Progress(ctx, f.run)
-	switch {
-	case errors.Is(err, store.ErrNoRun):
-		return true
-	case err != nil:
-		return ctx.Err() != nil || errors.Is(err, store.ErrClosed) // trouble passes
-	case !p.Done():
-		return false
-	}
-	r.done(f)
-	return true
-}
-
-func (r *Rewarmer) done(f *fall) {
-	if r.o.Done != nil {
-		r.o.Done(f.id)
-	}
-}
-
-func (r *Rewarmer) missed() {
-	r.mu.Lock()
-	r.tally.Missed++
-	r.mu.Unlock()
-}
-
-// due takes out what is to be queued now, the hottest first.
-func (r *Rewarmer) due(f *fall, now time.Time) (hot []Hot, over bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !f.over && now.Sub(f.began) < early {
-		return nil, false
-	}
-	for _, s := range f.sites {
-		if !f.over && s.surely < 0 {
-			s.surely = 0
-			if top := r.o.Heat.Top(s.n, now); len(top) == s.n {
-				s.surely = top[s.n-1].Heat
-			}
-		}
-		var later coldestFirst[Hot]
-		for _, x := range s.hottest {
-			if f.over || x.heat >= s.surely {
-				hot = append(hot, x.of)
-				s.queued++
-			} else {
-				later.add(x.of, x.heat, s.n)
-			}
-		}
-		s.hottest = later
-	}
-	slices.SortFunc(hot, func(a, b Hot) int { return cmp.Compare(b.Heat, a.Heat) })
-	return hot, f.over
-}
-
-// queue queues what fell.
-func (r *Rewarmer) queue(ctx context.Context, f *fall, hot []Hot) error {
-	if len(hot) == 0 {
-		return nil
-	}
-	if f.run == "" {
-		id, created, err := r.o.Queue.Begin(ctx, store.Run{ID: "rewarm-" + f.id, Kind: "purge", What: f.id, At: f.began})
-		if err == nil && !created {
-			// What came by the purge's ID before, a day ago at most.
-			id, _, err = r.o.Queue.Begin(ctx, store.Run{Kind: "purge", What: f.id, At: f.began})
-		}
-		if err != nil {
-			return err
-		}
-		f.run = id
-		r.mu.Lock()
-		r.tally.Purges++
-		r.mu.Unlock()
-		if r.o.Began != nil {
-			r.o.Began(f.id, id)
-		}
-	}
-	var jobs []store.Job
-	for _, h := range hot {
-		site, _, ok := r.o.Site(h.Key)
-		if !ok {
-			continue
-		}
-		for _, p := range h.Picks {
-			jobs = append(jobs, store.Job{Site: site, URL: string(h.Key), Vary: p.Vary, Pick: p.Pick, Heat: p.Heat})
-		}
-	}
-	for part := range slices.Chunk(jobs, batch) {
-		if _, _, err := r.o.Queue.Add(ctx, f.run, part); err != nil {
-			return err
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.tally.Keys += uint64(len(hot))
-	r.tally.Jobs += uint64(len(jobs))
-	return nil
 }

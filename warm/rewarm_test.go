@@ -21,7 +21,8 @@ type bringer struct {
 	queue *warm.MemQueue
 	heat  *warm.Heat
 	n     int
-	stop  func()
+	end   func() // of the Rewarmer
+	stop  func() // and of the queue
 
 	mu    sync.Mutex // guards what follows
 	ended []string
@@ -43,9 +44,14 @@ func (b *bringer) run(purge string) string {
 }
 
 func newBringer(t *testing.T) *bringer {
+	return newBringerOn(t, func(q store.Queue) store.Queue { return q })
+}
+
+// newBringerOn has a bringer work with what wrap makes of its queue.
+func newBringerOn(t *testing.T, wrap func(store.Queue) store.Queue) *bringer {
 	b := &bringer{T: t, queue: warm.NewMemQueue(warm.MemQueueOptions{}), heat: warm.NewHeat(warm.HeatOptions{}), began: map[string]string{}, n: 100}
 	b.Rewarmer = warm.NewRewarmer(warm.RewarmOptions{
-		Queue: b.queue, Heat: b.heat,
+		Queue: wrap(b.queue), Heat: b.heat,
 		Site: func(k store.Key) (string, int, bool) {
 			site, _, _ := strings.Cut(k.Host(), ".")
 			return site, b.n, site != "gone"
@@ -64,9 +70,12 @@ func newBringer(t *testing.T) *bringer {
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan error)
 	go func() { over <- b.Rewarmer.Run(ctx) }()
-	b.stop = func() {
+	b.end = func() {
 		cancel()
 		<-over
+	}
+	b.stop = func() {
+		b.end()
 		_ = b.queue.Close()
 	}
 	return b

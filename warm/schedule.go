@@ -41,7 +41,8 @@ const startsTogether = time.Minute
 // RunSchedules warms what sites have configured: once now for those that want
 // it on start, and then by their schedules, until ctx ends. Each time has a run
 // of its own, named after the site and the moment, so of a fleet's nodes the
-// first that comes to it begins it and the others find it there.
+// first that comes to it begins it and the others find it there. Meanwhile it
+// seals the runs that the queue could not be told of.
 func (in *Intake) RunSchedules(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -57,6 +58,7 @@ func (in *Intake) RunSchedules(ctx context.Context) error {
 		if !sleepUntil(ctx, at) {
 			return nil
 		}
+		in.sealLeft(ctx)
 		if late := time.Since(at); late > time.Hour {
 			at, due = time.Now(), false // the machine slept: what it slept through is not made up for
 		}
@@ -103,7 +105,7 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 func (in *Intake) planned(ctx context.Context, s *SitePlan, kind string, at time.Time) {
 	id := fmt.Sprintf("%s-%s-%s", kind, s.Name, at.UTC().Format("20060102T150405"))
 	warm := func(a Ask) {
-		a.Kind, a.By, a.Site = kind, "the configuration", s.Name
+		a.Kind, a.By, a.Site, a.Patient = kind, "the configuration", s.Name, true
 		if _, err := in.Warm(ctx, a); err != nil && ctx.Err() == nil {
 			in.log.Error("could not warm as configured", "run", a.ID, "what", a.what(), "error", err)
 		}

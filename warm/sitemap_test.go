@@ -169,6 +169,40 @@ func TestSitemapLoopsEnd(t *testing.T) {
 }
 
 // TestBomb: neither the bytes nor the ratio of what is compressed can be had.
+// TestWhatBreaksOffIsReadAgain: sitemaps and pages whose links are followed, a
+// bounded number of times, and what was read of them is not queued twice.
+func TestWhatBreaksOffIsReadAgain(t *testing.T) {
+	const shop = "https://shop.example"
+	for _, times := range []int{1, maxTries - 1, maxTries} {
+		w := newTown(t)
+		w.has(shop+"/index.xml", 200, `<sitemapindex><sitemap><loc>`+shop+`/s.xml</loc></sitemap><sitemap><loc>`+shop+`/packed.xml</loc></sitemap></sitemapindex>`)
+		w.has(shop+"/s.xml", 200, sitemapOf(shop+"/s", 1200))
+		w.has(shop+"/packed.xml", 200, gzipped(sitemapOf(shop+"/p", 1200)))
+		w.page(shop+"/", "/a", "/b", "/c", "/d")
+		for _, what := range []string{"/index.xml", "/s.xml", "/packed.xml", "/"} {
+			w.breaks[shop+what] = times
+		}
+		w.breaks[shop+"/"] *= 2 // for it is fetched, and then read
+		a := w.warm(Ask{Site: "shop", Sitemaps: []string{"/index.xml"}, Crawl: []string{"/"}, Depth: 1})
+		did := w.work()
+		p := w.progress(a.ID)
+		if times < maxTries {
+			if p.Total != 3+2*1200+5 || p.Warmed != 4 || !p.Done() { // the pages are not there
+				t.Errorf("broken off %d times: %d, %d warmed, done %v", times, p.Total, p.Warmed, p.Done())
+			}
+			if p.Retries != 4*times || !strings.Contains(p.Trouble.Why, "its transfer broke off: cut") {
+				t.Errorf("broken off %d times: %d retries, %+v", times, p.Retries, p.Trouble)
+			}
+			continue
+		}
+		for _, what := range []string{"/index.xml", "/"} {
+			if r := did[shop+what]; r.State != store.Failed || !strings.Contains(r.Why, "its transfer broke off: cut") {
+				t.Errorf("%s broke off for good: %+v", what, r)
+			}
+		}
+	}
+}
+
 func TestBomb(t *testing.T) {
 	for name, c := range map[string]struct {
 		body   string

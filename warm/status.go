@@ -1,6 +1,7 @@
 package warm
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -28,6 +29,10 @@ type Status struct {
 	ETA       *int64    `json:"eta_s,omitzero"` // seconds left at that rate; absent while that cannot be told
 	Ended     time.Time `json:"ended,omitzero"`
 	Failures  []Failure `json:"failures,omitempty"` // the first of them
+	Reasons   []Reason  `json:"unkept_reasons,omitempty"`
+	Retries   int       `json:"retries"`            // how often a URL that failed was put back, to be tried again
+	Trouble   *Failure  `json:"trouble,omitempty"`  // the last of those, while there is something left
+	Waits     []Wait    `json:"waits,omitempty"`    // what is in the way of what is left
 	Rejected  []string  `json:"rejected,omitempty"` // what of its list was not understood, and why it ended early
 }
 
@@ -37,12 +42,25 @@ type Failure struct {
 	Why string `json:"why"`
 }
 
-// StatusOf is the Status of a run at a moment.
-func StatusOf(p *store.Progress, now time.Time) Status {
+// A Reason is why some URLs were fetched and are not kept.
+type Reason struct {
+	Why   string   `json:"why"`
+	Count int      `json:"count"`
+	URLs  []string `json:"urls"` // the first of them
+}
+
+// StatusOf is the Status of a run at a moment, when some sites wait.
+func StatusOf(p *store.Progress, now time.Time, sites map[string]SiteWait) Status {
 	s := Status{
 		ID: p.ID, Kind: p.Kind, What: p.What, By: p.By, At: p.At, Total: p.Total, Done: p.Settled(),
 		Warmed: p.Warmed, Fresh: p.Fresh, Unkept: p.Unkept, Failed: p.Failed, Dropped: p.Dropped,
-		Remaining: max(0, p.Total-p.Settled()), Bytes: p.Bytes, Ended: p.Ended,
+		Remaining: max(0, p.Total-p.Settled()), Bytes: p.Bytes, Ended: p.Ended, Retries: p.Retries,
+	}
+	if !p.Done() {
+		s.Waits = waitsOf(p, sites)
+		if p.Retries > 0 {
+			s.Trouble = &Failure{p.Trouble.URL, p.Trouble.Why}
+		}
 	}
 	switch {
 	case p.Cancelled:
@@ -63,6 +81,9 @@ func StatusOf(p *store.Progress, now time.Time) Status {
 	}
 	if s.Rate > 0 && !p.Done() {
 		s.ETA = new(int64(float64(s.Remaining) / s.Rate))
+	}
+	for _, x := range p.Reasons {
+		s.Reasons = append(s.Reasons, Reason{cmp.Or(x.Why, "other reasons"), x.Count, x.URLs})
 	}
 	for _, f := range p.Failures {
 		if f.URL == "" {

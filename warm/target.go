@@ -15,14 +15,14 @@ const maxURL = 16 << 10
 
 const (
 	hintURL      = "want http://host/path or https://host/path"
-	hintRelative = "; a path alone, /path, needs a site"
+	hintRelative = "; a path alone, /path, needs a site or a base"
 )
 
 // target makes a job of a URL as people write it: absolute, or a path where
 // home is the site that it belongs to. Only URLs of the site called only are
 // taken, unless that is "". The job's URL is the key of the site's rules, so what
 // the cache holds once is warmed once: without fragment, utm_… and the like.
-func (in *Intake) target(raw string, home *SitePlan, only string) (store.Job, error) {
+func (in *Intake) target(raw string, home *home, only string) (store.Job, error) {
 	if err := plainText(raw); err != nil {
 		return store.Job{}, err
 	}
@@ -34,13 +34,14 @@ func (in *Intake) target(raw string, home *SitePlan, only string) (store.Job, er
 		}
 		rest = scheme + "://" + rest
 	case strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//"):
-		switch {
-		case home == nil:
+		if home == nil {
 			return store.Job{}, errors.New("not a URL: " + hintURL + hintRelative)
-		case home.Base == "":
-			return store.Job{}, fmt.Errorf("the site %q has no host of its own to complete a path with: set its warm.base", home.Name)
 		}
-		rest = home.Base + raw
+		base, err := home.base()
+		if err != nil {
+			return store.Job{}, err
+		}
+		rest = base + raw
 	default:
 		return store.Job{}, errors.New("not a URL: " + hintURL + hintRelative)
 	}

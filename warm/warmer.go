@@ -57,11 +57,18 @@ type Result struct {
 const (
 	// maxTries is how often a job is taken before it has failed for good. Being
 	// handed back by a node that stops counts as well.
-	maxTries   = 5
+	maxTries = 5
+	// mostTries is the same for a job that was tried only to see whether an origin
+	// that is down is back: an hour's worth. The hottest are tried first, and are
+	// not to be lost for it.
+	mostTries  = 60
 	firstRetry = time.Second // and four times as long each time
 	lastRetry  = time.Minute
 	// renewEvery is well below the leases of the queues.
 	renewEvery = 15 * time.Second
+	// queueRest is how long a queue is left alone whose error waiting does not seem
+	// to mend.
+	queueRest = 10 * time.Second
 	// busyPoll is how long visitors are let go first before it is looked again.
 	busyPoll = 20 * time.Millisecond
 	// partingWithin bounds what is said to the queue when all else is over.
@@ -139,11 +146,16 @@ func (w *Warmer) work(ctx context.Context, fetches *sync.WaitGroup) error {
 		case errors.Is(err, store.ErrClosed):
 			return nil
 		case err != nil:
-			return err
+			w.counts.queueErrors.Inc()
+			w.log.Error("warming: the queue hands nothing out; it is asked again", "in", queueRest, "error", err)
+			if !sleepUntil(ctx, time.Now().Add(queueRest)) {
+				return nil
+			}
+			continue
 		}
 		for _, j := range jobs {
-			l := w.begin(j)
-			fetches.Go(func() { w.do(ctx, j, l) })
+			l, probe := w.begin(j)
+			fetches.Go(func() { w.do(ctx, j, l, probe) })
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -284,18 +296,20 @@ func (w *Warmer) take(ctx context.Context, n int) ([]store.Job, error) {
 	})
 }
 
-// begin notes that a job's fetch begins, and returns the limits it has.
-func (w *Warmer) begin(j store.Job) Limits {
-	l := w.shareOf(j.Site)
+// begin notes that a job's fetch begins, and returns the limits it has, and
+// whether its origin is down and tried by it.
+func (w *Warmer) begin(j store.Job) (l Limits, probe bool) {
+	l = w.shareOf(j.Site)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pace(j.Site).Begin(time.Now(), l)
+	p := w.pace(j.Site)
+	p.Begin(time.Now(), l)
 	w.taken[j.ID] = j
-	return l
+	return l, p.tryIn > 0
 }
 
 // do fetches a job and settles it.
-func (w *Warmer) do(ctx context.Context, j store.Job, l Limits) {
+func (w *Warmer) do(ctx context.Context, j store.Job, l Limits, probe bool) {
 	began := time.Now()
 	r := Result{Outcome: store.Outcome{State: store.Again}}
 	if ctx.Err() == nil {
@@ -311,7 +325,7 @@ func (w *Warmer) do(ctx context.Context, j store.Job, l Limits) {
 	case ctx.Err() != nil && (r.State == store.Again || r.State == store.Failed):
 		r.Outcome = store.Outcome{State: store.Again} // handed back
 	case r.State != store.Again:
-	case j.Taken+1 >= maxTries:
+	case j.Taken+1 >= mostTries, j.Taken+1 >= maxTries && !(probe && r.Origin.Failed):
 		r.State, r.After = store.Failed, 0
 	default:
 		r.After = max(min(r.After, mostHeld), retryIn(j.Taken))
@@ -367,31 +381,5 @@ func (w *Warmer) Visitor(site string, took time.Duration, failed bool) {
 	p.Visitor(time.Now(), took, failed)
 	if down && p.tryIn == 0 {
 		w.roomier()
-	}
-}
-
-// renew keeps the leases of what is being fetched.
-func (w *Warmer) renew(ctx context.Context) {
-	tick := time.NewTicker(renewEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		w.mu.Lock()
-		jobs := make([]store.Job, 0, len(w.taken))
-		for _, j := range w.taken {
-			jobs = append(jobs, j)
-		}
-		w.mu.Unlock()
-		if len(jobs) == 0 {
-			continue
-		}
-		if err := w.queue.Renew(ctx, jobs); err != nil && ctx.Err() == nil {
-			w.counts.queueErrors.Inc()
-			w.log.Warn("warming: could not keep what is being fetched", "jobs", len(jobs), "error", err)
-		}
 	}
 }

@@ -204,6 +204,44 @@ func TestWarmerTriesAgain(t *testing.T) {
 	})
 }
 
+// TestWarmerLosesNothingToAnOutage: what is tried while the origin is down is not
+// given up for it, not even the hottest.
+func TestWarmerLosesNothingToAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
+		c := newCrew(t, func(c *crew, _ *warm.Options) {
+			c.fetch = func(ctx context.Context, j store.Job) warm.Result {
+				if down.Load() {
+					return warm.Result{Outcome: store.Outcome{State: store.Again, Why: "no answer"}, Origin: warm.End{Asked: true, Failed: true}}
+				}
+				return takes(ctx, 200*time.Millisecond)
+			}
+		})
+		defer c.close()
+		jobs := jobsOf("shop", 50)
+		for i := range jobs {
+			jobs[i].Heat = float64(len(jobs) - i)
+		}
+		run := c.start(jobs)
+		time.Sleep(30 * time.Minute)
+		tries := c.tries(jobs[0].URL)
+		if tries < 10 || tries > 40 {
+			t.Errorf("the hottest was tried %d times", tries)
+		}
+		down.Store(false)
+		if p := c.over(run); p.Warmed != 50 || p.Failed != 0 {
+			t.Errorf("%+v", p)
+		}
+		// But not for ever.
+		down.Store(true)
+		began := time.Now()
+		if p := c.over(c.start(jobsOf("shop", 7)[5:])); p.Failed != 2 || time.Since(began) > 3*time.Hour {
+			t.Errorf("after %v: %+v", time.Since(began), p)
+		}
+	})
+}
+
 func (c *crew) tries(url string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -24,6 +24,7 @@ type fleetOf3 struct {
 	redis *redistest.Server
 
 	origin  string
+	stop    func()       // ends the origin
 	version atomic.Int64 // what the origin answers
 	fetches atomic.Int64 // how often it was asked for what is not /check…
 	pause   atomic.Int64 // how long it takes, in nanoseconds
@@ -58,7 +59,7 @@ func newFleetOn(t *testing.T, url string, set ...string) *fleetOf3 {
 		fmt.Fprint(w, v)
 	}))
 	t.Cleanup(origin.Close)
-	f.origin = origin.URL
+	f.origin, f.stop = origin.URL, origin.Close
 	for i := range f.nodes {
 		f.nodes[i] = serveFor(t, origin.URL, append([]string{"--redis", url, "--set", "fleet.node=" + nodeName(i), "--set", "fleet.max_deaf=" + lease.String()}, set...)...)
 	}
@@ -287,6 +288,22 @@ func TestAThousandClientsOverThreeNodesMakeOneFetch(t *testing.T) {
 		for _, p := range f.nodes {
 			t.Log(regexp.MustCompile("(?m)^surrogate_claims.*$").FindAllString(get(t, p.admin+"/metrics").body, -1))
 		}
+	}
+}
+
+// TestEachNodeSaysWhatARunWaitsFor: whichever is asked, when none can go on.
+func TestEachNodeSaysWhatARunWaitsFor(t *testing.T) {
+	f := newFleet(t, patient...)
+	f.stop()
+	list := strings.Replace(pages(100), "/p/", "http://shop.example/p/", -1)
+	if a := ask(t, "POST", f.nodes[0].admin+"/v1/warm?id=r", list, "Content-Type: text/plain"); a.StatusCode != 202 {
+		t.Fatal(a.body)
+	}
+	for _, n := range f.nodes {
+		f.until("the run waits", func() bool {
+			body := get(f.T, n.admin+"/v1/warm/r").body
+			return strings.Contains(body, `"for":"down"`) && strings.Contains(body, `"trouble":{"url":"http://shop.example/p/`)
+		})
 	}
 }
 

@@ -44,6 +44,7 @@ func (n *node) newIntake() *warm.Intake {
 		Fetch: func(ctx context.Context, url string, h http.Header) (*http.Response, error) {
 			return inside(ctx, n.proxy, url, h)
 		},
+		Asked: n.askedOf, Waits: n.waits, Stopping: n.draining.Load,
 		Log: n.log,
 	}
 	if n.redis != nil {
@@ -86,8 +87,11 @@ func sitePlanOf(cfg *config.Config, s *config.Site) *warm.SitePlan {
 	}
 	p.Scheme, _, _ = strings.Cut(w.Base, "://")
 	for _, h := range s.Hosts {
-		if p.Base == "" && !strings.HasPrefix(h, "*") {
-			p.Base = "http://" + h
+		if p.Guess == "" && !strings.HasPrefix(h, "*") {
+			p.Guess = "http://" + h
+			if s.RedirectHTTPS {
+				p.Guess = "https://" + h
+			}
 		}
 	}
 	for _, text := range w.Schedule {

@@ -23,9 +23,11 @@ type progress struct {
 // lineEvery is the time between two lines.
 const lineEvery = 2 * time.Second
 
-func (p *program) newProgress() *progress {
-	s := &progress{out: p.stderr}
-	if f, ok := p.stderr.(*os.File); ok && isTerminal(f) {
+func (w *warming) newProgress() *progress {
+	s := &progress{out: w.p.stderr}
+	if w.quiet {
+		s.out = io.Discard
+	} else if f, ok := w.p.stderr.(*os.File); ok && isTerminal(f) {
 		s.bar = progressbar.NewOptions(1, progressbar.OptionSetWriter(f), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("URLs"), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
 			progressbar.OptionSetWidth(30), progressbar.OptionSetDescription("warming"))
@@ -46,10 +48,7 @@ func (s *progress) at(r *warm.Status) {
 			// A bar that is full is finished for good, and there is more to come.
 			what, most = "listing", max(r.Total, r.Done+1)
 		}
-		if r.Failed > 0 {
-			what += fmt.Sprintf(", %d failed", r.Failed)
-		}
-		s.bar.Describe(what)
+		s.bar.Describe(what + aside(r))
 		if most != s.bar.GetMax() {
 			s.bar.ChangeMax(most)
 		}
@@ -63,13 +62,64 @@ func (s *progress) at(r *warm.Status) {
 	if r.ETA != nil {
 		line += fmt.Sprintf(", %s left", time.Duration(*r.ETA)*time.Second)
 	}
-	if r.Failed > 0 {
-		line += fmt.Sprintf(", %d failed", r.Failed)
-	}
+	s.say(line + aside(r))
+}
+
+func (s *progress) say(line string) {
 	if line != s.said {
 		fmt.Fprintln(s.out, line)
 	}
 	s.last, s.said = time.Now(), line
+}
+
+// lost shows that it cannot be told where a run is.
+func (s *progress) lost(err error) {
+	if s.bar != nil {
+		s.bar.Describe("waiting: " + err.Error())
+	} else if time.Since(s.last) >= lineEvery {
+		s.say("surrogate: waiting: " + err.Error())
+	}
+}
+
+// aside is what else there is to say of a run under way.
+func aside(r *warm.Status) (text string) {
+	if r.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", r.Failed)
+	}
+	if r.Retries > 0 && r.Remaining > 0 {
+		text += fmt.Sprintf(", tried again %d times", r.Retries)
+	}
+	return text + waitsOf(r)
+}
+
+// waitsOf is what is in the way of a run.
+func waitsOf(r *warm.Status) (text string) {
+	for i, w := range r.Waits {
+		if i == 3 {
+			return text + fmt.Sprintf("; and %d more sites wait", len(r.Waits)-i)
+		}
+		text += fmt.Sprintf("; %d wait: %s", w.Left, waitingFor(&w))
+		if w.Next > 0 {
+			text += fmt.Sprintf(", next try in %d s", w.Next)
+		}
+	}
+	if len(r.Waits) > 0 && r.Trouble != nil {
+		text += " (" + r.Trouble.Why + ")"
+	}
+	return text
+}
+
+// waitingFor is a wait in words.
+func waitingFor(w *warm.Wait) string {
+	switch w.For {
+	case warm.Down.String():
+		return "the origin of " + w.Site + " is down"
+	case warm.Resting.String():
+		return "the origin of " + w.Site + " rests"
+	case warm.Busy.String():
+		return "visitors of " + w.Site + " come first"
+	}
+	return w.Site + ": " + w.For
 }
 
 // end takes the bar away.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"surrogate/store"
+	"surrogate/warm"
 )
 
 const (
@@ -19,6 +20,8 @@ type nodeReport struct {
 	At     time.Time  `json:"at"`
 	Total  siteReport `json:"total"`
 	Purges uint64     `json:"purges"`
+	// What keeps sites from being warmed there, by site.
+	Waits map[string]warm.SiteWait `json:"waits,omitempty"`
 	// What whoever keeps the leases knows of it; not told by itself.
 	Heard store.Seq `json:"heard"` // the last purge it has heard
 	Hears bool      `json:"hears"` // whether its lease is in force; a node without is deaf
@@ -49,7 +52,7 @@ func (n *node) share(ctx context.Context) {
 }
 
 func (n *node) ownReport() nodeReport {
-	r := nodeReport{At: time.Now(), Purges: n.purger.Stats().Purges}
+	r := nodeReport{At: time.Now(), Purges: n.purger.Stats().Purges, Waits: n.warming.warmer.Waits()}
 	for _, s := range n.proxy.Stats() {
 		one := siteReportOf(&s)
 		r.Total.add(&one)

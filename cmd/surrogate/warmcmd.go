@@ -24,6 +24,7 @@ type warmRequest struct {
 	Sitemaps []string   `json:"sitemap,omitempty"`
 	Crawl    *warmCrawl `json:"crawl,omitempty"`
 	Site     string     `json:"site,omitempty"`
+	Base     string     `json:"base,omitempty"`
 	ID       string     `json:"id"`
 	Force    bool       `json:"force,omitempty"`
 }
@@ -43,6 +44,7 @@ type warming struct {
 	detach  bool
 	cancels bool // what Ctrl-C does to the rest
 	json    bool
+	quiet   bool
 	said    bool // what was not understood of the list
 }
 
@@ -61,12 +63,14 @@ func warmCommand(p *program, args []string) error {
 	list("crawl", "the `URL` of a page whose links are followed", &crawl.From)
 	fs.IntVar(&crawl.Depth, "depth", 1, "how many `links` away from there")
 	fs.StringVar(&w.ask.Site, "site", "", "`name` of the site that paths belong to; other sites' URLs are refused")
+	fs.StringVar(&w.ask.Base, "base", "", "`scheme://host` that paths are completed with (default what the site says, or its visitors ask for)")
 	fs.BoolVar(&w.ask.Force, "force", false, "fetch even what is fresh")
 	fs.StringVar(&w.ask.ID, "id", "", "`id` of this run: sent again it queues nothing")
 	fs.StringVar(&w.run, "run", "", "show how far the run of this `id` is")
-	fs.BoolVar(&w.detach, "detach", false, "queue it, and do not wait")
+	fs.BoolVar(&w.detach, "detach", false, "queue it, and do not wait; of a --run, show how far it is now")
 	interrupt := fs.String("on-interrupt", "leave", "what Ctrl-C does to the rest: `leave` it queued, or cancel it")
-	fs.BoolVar(&w.json, "json", false, "print what came of it as JSON")
+	fs.BoolVar(&w.json, "json", false, "print what came of it as JSON; with --detach, what was queued or, of a --run, how far it is")
+	fs.BoolVar(&w.quiet, "quiet", false, "show no progress, and nothing at all if all went well")
 	rest, err := p.parse(fs, args)
 	if err != nil {
 		return err
@@ -128,62 +132,97 @@ func (w *warming) do() error {
 		}
 	}()
 	id := w.run
+	var sent chan sending
 	if id == "" {
 		if w.ask.ID == "" {
 			w.ask.ID = strings.ToLower(rand.Text())
 		}
 		id = w.ask.ID
-		if err := w.send(ctx); err != nil {
-			if ctx.Err() != nil {
-				return w.interrupted(id)
-			}
-			return err
-		}
+		// A long list is taken in no faster than there is room for it, so what comes
+		// of its beginning is shown meanwhile.
+		sent = make(chan sending, 1)
+		go func() {
+			body, err := w.post(ctx)
+			sent <- sending{body, err}
+		}()
 	}
-	if w.detach {
-		fmt.Fprintf(w.p.stdout, "queued as run %s; surrogate warm --run %s shows how far it is\n", id, id)
-		return nil
-	}
-	s, err := w.follow(ctx, id)
+	s, err := w.reach(ctx, id, sent)
 	select {
 	case <-interrupted:
 		return w.interrupted(id)
 	default:
 	}
-	if err != nil {
+	if err != nil || s == nil {
 		return err
 	}
 	return w.conclude(s)
 }
 
-// send queues what is asked and says what of it was not understood.
-func (w *warming) send(ctx context.Context) error {
-	body, err := w.post(ctx)
+// A sending is what came of handing in what is to be warmed.
+type sending struct {
+	body []byte
+	err  error
+}
+
+// reach waits for what is to be waited for, and returns what is to be shown of the
+// run; nil if all has been said.
+func (w *warming) reach(ctx context.Context, id string, sent <-chan sending) (*warm.Status, error) {
+	if !w.detach {
+		return w.follow(ctx, id, sent)
+	}
+	if sent == nil {
+		return w.status(ctx, id, 0)
+	}
+	x := <-sent
+	a, err := w.taken(x)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var answer struct {
-		ID       string
-		Created  bool
-		Added    int
-		Dropped  int
-		Rejected int
-		Errors   []warm.Rejection
+	switch {
+	case w.json:
+		fmt.Fprintln(w.p.stdout, strings.TrimSpace(string(x.body)))
+	case !w.quiet:
+		fmt.Fprintf(w.p.stdout, "queued as run %s; surrogate warm --run %s shows how far it is\n", id, id)
 	}
-	if err := decode(body, &answer); err != nil {
-		return err
+	if a.Rejected+a.Dropped > 0 {
+		return nil, errSaid
 	}
-	if !answer.Created {
-		fmt.Fprintf(w.p.stderr, "surrogate: run %s was there already: nothing was queued\n", answer.ID)
+	return nil, nil
+}
+
+// A queued is the answer to what was handed in.
+type queued struct {
+	ID       string
+	Created  bool
+	Added    int
+	Dropped  int
+	Rejected int
+	Errors   []warm.Rejection
+}
+
+// taken says what of what was handed in was not understood.
+func (w *warming) taken(x sending) (*queued, error) {
+	if x.err != nil {
+		return nil, x.err
+	}
+	var a queued
+	if err := decode(x.body, &a); err != nil {
+		return nil, err
+	}
+	if !a.Created && !w.quiet {
+		fmt.Fprintf(w.p.stderr, "surrogate: run %s was there already: nothing was queued\n", a.ID)
 	}
 	w.said = true
-	for i := range answer.Errors {
-		fmt.Fprintln(w.p.stderr, "surrogate:", strings.TrimPrefix(answer.Errors[i].String(), "line 0: "))
+	for i := range a.Errors {
+		fmt.Fprintln(w.p.stderr, "surrogate:", strings.TrimPrefix(a.Errors[i].String(), "line 0: "))
 	}
-	if more := answer.Rejected - len(answer.Errors); more > 0 {
+	if more := a.Rejected - len(a.Errors); more > 0 {
 		fmt.Fprintf(w.p.stderr, "surrogate: and %d more that were not understood\n", more)
 	}
-	return nil
+	if a.Dropped > 0 && w.detach {
+		fmt.Fprintf(w.p.stderr, "surrogate: the queue had no room for %d of them\n", a.Dropped)
+	}
+	return &a, nil
 }
 
 func (w *warming) post(ctx context.Context) ([]byte, error) {
@@ -209,6 +248,9 @@ func (w *warming) post(ctx context.Context) ([]byte, error) {
 	if w.ask.Site != "" {
 		q.Set("site", w.ask.Site)
 	}
+	if w.ask.Base != "" {
+		q.Set("base", w.ask.Base)
+	}
 	if w.ask.Force {
 		q.Set("force", "true")
 	}
@@ -223,25 +265,51 @@ const (
 	doWithout = 20 * time.Second
 )
 
-// follow shows how far a run is until it is over.
-func (w *warming) follow(ctx context.Context, id string) (*warm.Status, error) {
-	show := w.p.newProgress()
+// follow shows how far a run is until it is over. While it is being sent it may
+// not be known yet.
+func (w *warming) follow(ctx context.Context, id string, sent <-chan sending) (*warm.Status, error) {
+	show := w.newProgress()
 	defer show.end()
 	var last time.Time // when it was told how far the run is
 	for {
 		s, err := w.status(ctx, id, lookEvery)
+		over := err == nil && (s.State == "done" || s.State == "cancelled" && s.Remaining == 0)
+		if sent != nil && (over || errors.Is(err, errNoRun)) {
+			// There is nothing else to look at, or a run was there before this one.
+			select {
+			case x := <-sent:
+				sent = nil
+				show.end()
+				if _, err := w.taken(x); err != nil {
+					return nil, err
+				}
+			case <-time.After(lookEvery):
+			}
+			continue
+		}
+		if sent != nil {
+			select {
+			case x := <-sent:
+				sent = nil
+				show.end()
+				if _, err := w.taken(x); err != nil {
+					return nil, err
+				}
+			default:
+			}
+		}
 		switch {
+		case over:
+			return s, nil
 		case err == nil:
 			last = time.Now()
 			show.at(s)
-			if s.State == "done" || s.State == "cancelled" && s.Remaining == 0 {
-				return s, nil
-			}
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, errNoRun) || time.Since(last) > doWithout:
+		case errors.Is(err, errNoRun) || sent == nil && time.Since(last) > doWithout:
 			return nil, err
 		default:
+			show.lost(err)
 			select {
 			case <-time.After(lookEvery):
 			case <-ctx.Done():
@@ -271,65 +339,30 @@ func (w *warming) interrupted(id string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if w.cancels {
-		if _, code, err := w.client.send(ctx, "DELETE", "/v1/warm/"+url.PathEscape(id), "", nil); err != nil && code != 404 {
+		body, code, err := w.client.send(ctx, "DELETE", "/v1/warm/"+url.PathEscape(id), "", nil)
+		if err != nil && code != 404 {
 			return fmt.Errorf("couldn't cancel run %s: %w", id, err)
+		}
+		if w.json && err == nil {
+			fmt.Fprintln(w.p.stdout, strings.TrimSpace(string(body)))
 		}
 		fmt.Fprintf(w.p.stderr, "surrogate: cancelled run %s\n", id)
 		return errInterrupted
 	}
 	s, err := w.status(ctx, id, 0)
+	if err == nil && w.json {
+		if err := w.printJSON(s); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		fmt.Fprintf(w.p.stderr, "surrogate: interrupted; what was queued stays queued as run %s\n", id)
 		return errInterrupted
 	}
-	fmt.Fprintf(w.p.stderr, "surrogate: interrupted; %d of %d URLs are left, and stay queued as run %s: --run %s shows how far it is\n", s.Remaining, s.Total, id, id)
+	rest := ""
+	if w.run == "" && !w.said {
+		rest = "; the list was not taken in to its end yet"
+	}
+	fmt.Fprintf(w.p.stderr, "surrogate: interrupted; %d of %d URLs are left, and stay queued as run %s: --run %s shows how far it is%s\n", s.Remaining, s.Total, id, id, rest)
 	return errInterrupted
-}
-
-// conclude prints what came of a run that is over. It is a failure if anything
-// in it is one.
-func (w *warming) conclude(s *warm.Status) error {
-	if w.json {
-		b, err := json.Marshal(s)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(w.p.stdout, string(b))
-	} else {
-		told := *s
-		if w.said {
-			told.Rejected = nil
-		}
-		printStatus(w.p.stdout, &told)
-	}
-	if s.Failed+s.Dropped+len(s.Rejected) > 0 || s.State == "cancelled" {
-		return errSaid
-	}
-	return nil
-}
-
-// printStatus prints a run that is over for people.
-func printStatus(out io.Writer, s *warm.Status) {
-	verb := "warmed"
-	if s.State == "cancelled" {
-		verb = "cancelled:"
-	}
-	fmt.Fprintf(out, "%s %d of %d URLs, %s in %s\n", verb, s.Warmed+s.Fresh, s.Total, size(s.Bytes), s.Ended.Sub(s.At).Round(time.Millisecond))
-	for _, l := range []struct {
-		n    int
-		what string
-	}{{s.Warmed, "fetched"}, {s.Fresh, "fresh already"}, {s.Unkept, "not to be stored"}, {s.Failed, "failed"}, {s.Dropped, "dropped: the queue is full, or the run was cancelled"}} {
-		if l.n > 0 {
-			fmt.Fprintf(out, "%8d  %s\n", l.n, l.what)
-		}
-	}
-	for _, f := range s.Failures {
-		fmt.Fprintf(out, "  failed  %s: %s\n", f.URL, f.Why)
-	}
-	if more := s.Failed - len(s.Failures); more > 0 {
-		fmt.Fprintf(out, "          and %d more\n", more)
-	}
-	for _, r := range s.Rejected {
-		fmt.Fprintf(out, "  left out  %s\n", r)
-	}
 }

@@ -50,11 +50,20 @@ func newShelf(t *testing.T) *shelf {
 			case <-r.Context().Done():
 			}
 		}
-		if strings.HasPrefix(r.URL.Path, "/gone") {
+		w.Header().Set("Cache-Control", "max-age=3600")
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/gone"):
+			w.Header().Set("Cache-Control", "no-store")
 			http.NotFound(w, r)
 			return
+		case strings.HasPrefix(r.URL.Path, "/kept-404"):
+			w.WriteHeader(http.StatusNotFound)
+			return
+		case strings.HasPrefix(r.URL.Path, "/cookie"):
+			w.Header().Set("Set-Cookie", "a=b")
+		case strings.HasPrefix(r.URL.Path, "/private"):
+			w.Header().Set("Cache-Control", "private")
 		}
-		w.Header().Set("Cache-Control", "max-age=3600")
 		w.Header().Set("Vary", "Accept-Encoding")
 		fmt.Fprintf(w, "page %s", r.RequestURI)
 	})
@@ -111,7 +120,7 @@ func TestWarmAList(t *testing.T) {
 	}
 	// Again, from standard input: all of it is fresh.
 	cmd := programWith(t, "warm", "--admin", p.admin, "--json", "-")
-	cmd.Stdin = strings.NewReader(pages(200) + "/gone\n")
+	cmd.Stdin = strings.NewReader(pages(200) + "/cookie\n")
 	q := launch(t, cmd)
 	var st warm.Status
 	if code := q.ended(t); code != 0 {

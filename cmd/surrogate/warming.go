@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"slices"
@@ -93,6 +94,17 @@ func (n *node) rewarmOf(key store.Key) (site string, count int, ok bool) {
 		return "", 0, false
 	}
 	return s.Name, n.limits().rewarm[s.Name], true
+}
+
+// askedOf is how hot each scheme and host is that visitors ask a site for.
+func (n *node) askedOf(site string) map[string]float64 {
+	asked := make(map[string]float64)
+	for _, h := range n.warming.heat.Top(1000, time.Now()) {
+		if s := n.proxy.Site(h.Key.Host()); s != nil && s.Name == site {
+			asked[h.Key.Origin()] += h.Heat
+		}
+	}
+	return asked
 }
 
 // served counts what visitors are given.
@@ -218,6 +230,26 @@ func (n *node) learnPart(ctx context.Context) {
 		p = noPart
 	}
 	n.warming.part.Store(&p)
+}
+
+// waits tells what keeps sites from being warmed on any node; nothing while the
+// others cannot be asked.
+func (n *node) waits(ctx context.Context) map[string]warm.SiteWait {
+	all := []map[string]warm.SiteWait{n.warming.warmer.Waits()}
+	if n.fleet == nil {
+		return all[0]
+	}
+	said, err := n.redis.Shared(ctx)
+	if err != nil {
+		return nil
+	}
+	for name, says := range said {
+		var r nodeReport
+		if name != n.fleet.Node() && json.Unmarshal([]byte(says), &r) == nil && time.Since(r.At) <= goneAfter {
+			all = append(all, r.Waits)
+		}
+	}
+	return warm.AllWait(all...)
 }
 
 // A warmReport is what warming came to.

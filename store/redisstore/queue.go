@@ -245,7 +245,7 @@ func (q *queue) Stats(ctx context.Context) (store.QueueStats, error) {
 	var leases *redis.IntCmd
 	err := q.do(ctx, "stats", func(ctx context.Context) error {
 		_, err := q.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			of = p.HMGet(ctx, q.key("queue"), "n", "dropped")
+			of = p.HMGet(ctx, q.key("queue"), "n", "dropped", "b")
 			leases = p.ZCard(ctx, q.key("leases"))
 			return nil
 		})
@@ -257,6 +257,7 @@ func (q *queue) Stats(ctx context.Context) (store.QueueStats, error) {
 	v := of.Val()
 	return store.QueueStats{
 		Queued: int(numberAt(v, 0)), Taken: int(leases.Val()), Capacity: q.opt.MaxJobs, Dropped: uint64(numberAt(v, 1)),
+		Bytes: numberAt(v, 2), MaxBytes: q.opt.MaxBytes,
 	}, nil
 }
 
@@ -286,7 +287,7 @@ func (q *queue) Close() error {
 	for len(back) > 0 && failed == nil {
 		some := back[:min(len(back), queueBatch)]
 		back = back[len(some):]
-		args := append([]any{q.keep(), 0, q.s.member, q.channel()}, q.named(some)...)
+		args := append([]any{q.keep(), 0, q.s.member, q.channel(), "", ""}, q.named(some)...)
 		// Should it fail, their leases end.
 		if err := queueBack.Run(ctx, q.rdb, q.keys(), args...).Err(); err != nil {
 			failed = fmt.Errorf("redisstore: queue: hand back: %w", err)

@@ -10,13 +10,15 @@
 -- later           zset: the same, jobs put back, from when
 -- due:site        zset: "BB id", jobs to be handed out once more, by score
 -- back            zset: sites that have such, by the highest of those scores
--- run:id          hash: a run and its figures, left (not settled), queued (of those)
+-- run:id          hash: a run and its figures, left (not settled), queued (of those),
+--                 'l:site' (left of a site)
 -- seen:id         set: hashes of the jobs that a run has had, until it is done
 -- fails:id        list: url, why, url, why …
+-- unkept:id       hash: 'n why', how many were not kept for that reason; '1 why', '2 why' …, the first URLs
 -- runs, ended     zsets: runs by when they began, by when they were done
 --
--- run:, seen: and fails: have a TTL and may be evicted; then the run is unknown,
--- or fetches something twice, or does not remember why something failed. The
+-- run:, seen:, fails: and unkept: have a TTL and may be evicted; then the run is unknown,
+-- or fetches something twice, or does not remember why something failed or was not kept. The
 -- others have none, and are bounded by what may wait and by what is taken.
 
 local QUEUE, BASE = KEYS[1], string.match(KEYS[1], '^(.*:)')
@@ -132,13 +134,16 @@ local function touch(run)
   end
   redis.call('PEXPIRE', BASE .. 'seen:' .. run, KEEP)
   redis.call('PEXPIRE', BASE .. 'fails:' .. run, KEEP)
+  redis.call('PEXPIRE', BASE .. 'unkept:' .. run, KEEP)
 end
 
--- count counts n jobs of a run that are over.
-local function count(run, state, n)
+-- count counts n jobs of a run that are over. Of which site they are does not
+-- matter where the run was cancelled.
+local function count(run, state, n, site)
   if n == 0 or not known(run) then return end
   local k = BASE .. 'run:' .. run
   redis.call('HINCRBY', k, state, n)
   redis.call('HINCRBY', k, 'left', -n)
+  if site and redis.call('HINCRBY', k, 'l:' .. site, -n) <= 0 then redis.call('HDEL', k, 'l:' .. site) end
   touch(run)
 end

@@ -37,7 +37,7 @@ local function room(band, bytes)
       if not cancelled(whose) then
         redis.call('HINCRBY', QUEUE, 'dropped', 1)
         queued(whose, -1)
-        count(whose, 'dropped', 1)
+        count(whose, 'dropped', 1, site)
       end
     end
     show(b, site)
@@ -45,7 +45,7 @@ local function room(band, bytes)
 end
 
 local total, added, dropped, news = tonumber(r[1]), 0, 0, false
-local id, ready = math.max(tonumber(q[3] or 0), micros()), {}
+local id, ready, sites = math.max(tonumber(q[3] or 0), micros()), {}, {}
 for i = 7, #ARGV, 4 do
   local hash, band, site, job = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local new
@@ -68,6 +68,7 @@ for i = 7, #ARGV, 4 do
       redis.call('XADD', s, int(id) .. '-0', 'r', run, 'j', job)
       n, held = n + 1, held + bytes
       added = added + 1
+      sites[site] = (sites[site] or 0) + 1
     else
       dropped = dropped + 1
     end
@@ -77,6 +78,7 @@ redis.call('HSET', QUEUE, 'id', int(id))
 waits(n - n0, held - held0)
 redis.call('HSET', k, 'total', total)
 redis.call('HINCRBY', k, 'queued', added)
+for site, more in pairs(sites) do redis.call('HINCRBY', k, 'l:' .. site, more) end
 if dropped > 0 then
   redis.call('HINCRBY', k, 'dropped', dropped)
   redis.call('HINCRBY', QUEUE, 'dropped', dropped)

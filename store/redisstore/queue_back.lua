@@ -1,11 +1,12 @@
 -- queue_back: puts jobs back that are still who's.
 --
--- ARGV  keep; after how many ms; who; the channel for news of the queue; then
---       for each job: "BB id site", how often it was handed out
+-- ARGV  keep; after how many ms; who; the channel for news of the queue; of one
+--       job its URL and why it is put back, if that is trouble, else ''; then for
+--       each job: "BB id site", how often it was handed out
 -- Returns how many were put back. They stay where they are in their streams, as
 -- nobody's. Those of runs that were cancelled are dropped.
 local after, who, put = tonumber(ARGV[2]), ARGV[3], 0
-for i = 5, #ARGV, 2 do
+for i = 7, #ARGV, 2 do
   local m = ARGV[i]
   local band, id, site = parts(m)
   local s = stream(band, site)
@@ -29,6 +30,11 @@ for i = 5, #ARGV, 2 do
       end
       redis.call('XCLAIM', s, 'warm', '-', 0, id .. '-0', 'JUSTID')
       redis.call('ZADD', LATER, int(NOW + after), m)
+      if ARGV[6] ~= '' and known(run) then
+        local k = BASE .. 'run:' .. run
+        redis.call('HINCRBY', k, 'retries', 1)
+        redis.call('HSET', k, 'troubled', ARGV[5], 'trouble', ARGV[6])
+      end
       touch(run)
       put = put + 1
     end

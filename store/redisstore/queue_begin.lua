@@ -19,7 +19,7 @@ while redis.call('ZCARD', runs) >= most do
   local first = redis.call('ZPOPMIN', ended)[1]
   if not first then break end
   redis.call('ZREM', runs, first)
-  redis.call('UNLINK', BASE .. 'run:' .. first, BASE .. 'seen:' .. first, BASE .. 'fails:' .. first)
+  redis.call('UNLINK', BASE .. 'run:' .. first, BASE .. 'seen:' .. first, BASE .. 'fails:' .. first, BASE .. 'unkept:' .. first)
 end
 if redis.call('ZCARD', runs) >= most then
   for _, r in ipairs(redis.call('ZRANGE', runs, 0, most)) do
@@ -33,7 +33,7 @@ if redis.call('ZCARD', runs) >= most then return -1 end
 redis.call('HSET', k, 'token', ARGV[4], 'kind', ARGV[5], 'what', ARGV[6], 'by', ARGV[7], 'at', ARGV[8],
   'total', 0, 'left', 0, 'queued', 0)
 -- What another run of this id, which was evicted, has left.
-redis.call('UNLINK', BASE .. 'seen:' .. id, BASE .. 'fails:' .. id)
+redis.call('UNLINK', BASE .. 'seen:' .. id, BASE .. 'fails:' .. id, BASE .. 'unkept:' .. id)
 redis.call('ZADD', runs, ARGV[8], id)
 redis.call('PEXPIRE', k, KEEP)
 return 1

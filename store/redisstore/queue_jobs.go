@@ -180,7 +180,8 @@ func (q *queue) Settle(ctx context.Context, j store.Job, o store.Outcome) (err e
 		return nil
 	}
 	if o.State == store.Again {
-		_, err = q.steady(ctx, "put back", queueBack, append([]any{max(o.After.Milliseconds(), 0), q.s.member, q.channel()}, q.named([]store.Job{j})...)...)
+		_, err = q.steady(ctx, "put back", queueBack, append([]any{max(o.After.Milliseconds(), 0), q.s.member, q.channel(),
+			store.Shorten(j.URL), store.Shorten(o.Why)}, q.named([]store.Job{j})...)...)
 		if err == nil && o.After <= 0 {
 			q.s.warmed.tell()
 		}
@@ -194,12 +195,14 @@ func (q *queue) Settle(ctx context.Context, j store.Job, o store.Outcome) (err e
 			state = "fresh"
 		case store.Unkept:
 			state = "unkept"
+			url, why = store.Shorten(j.URL), store.Shorten(o.Why)
 		case store.Dropped:
 			state = "dropped"
 		default:
 			url, why = store.Shorten(j.URL), store.Shorten(o.Why)
 		}
-		_, err = q.steady(ctx, "settle", queueSettle, j.Run, name(&j), state, o.Bytes, url, why, store.MaxFailures)
+		_, err = q.steady(ctx, "settle", queueSettle, j.Run, name(&j), state, o.Bytes, url, why,
+			store.MaxFailures, store.MaxReasons, store.MaxReasonURLs)
 	}
 	if err == nil {
 		q.mu.Lock()

@@ -101,10 +101,12 @@ func (q *queue) pages(ctx context.Context, key string, f func([]string)) error {
 func (q *queue) Progress(ctx context.Context, run string) (store.Progress, error) {
 	var of *redis.MapStringStringCmd
 	var fails *redis.StringSliceCmd
+	var unkept *redis.MapStringStringCmd
 	err := q.do(ctx, "progress", func(ctx context.Context) error {
 		_, err := q.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			of = p.HGetAll(ctx, q.key("run:"+run))
 			fails = p.LRange(ctx, q.key("fails:"+run), 0, 2*store.MaxFailures-1)
+			unkept = p.HGetAll(ctx, q.key("unkept:"+run))
 			return nil
 		})
 		return err
@@ -122,7 +124,28 @@ func (q *queue) Progress(ctx context.Context, run string) (store.Progress, error
 	for f := fails.Val(); len(f) >= 2 && len(p.Failures) < store.MaxFailures; f = f[2:] {
 		p.Failures = append(p.Failures, store.URLFailure{URL: f[0], Why: f[1]})
 	}
+	p.Reasons = reasonsOf(unkept.Val())
 	return p, nil
+}
+
+// reasonsOf reads why pages of a run were not kept.
+func reasonsOf(h map[string]string) (out []store.Reason) {
+	for field, value := range h {
+		why, counts := strings.CutPrefix(field, "n ")
+		count, _ := strconv.Atoi(value)
+		if !counts || count <= 0 {
+			continue
+		}
+		r := store.Reason{Why: why, Count: count}
+		for i := range min(count, store.MaxReasonURLs) {
+			if url, there := h[strconv.Itoa(i+1)+" "+why]; there {
+				r.URLs = append(r.URLs, url)
+			}
+		}
+		out = append(out, r)
+	}
+	store.SortReasons(out)
+	return out
 }
 
 // progressOf reads a run's hash, without its failures.
@@ -142,6 +165,17 @@ func progressOf(run string, h map[string]string) (store.Progress, bool) {
 	}
 	if ended := n("ended"); ended > 0 {
 		p.Ended = time.UnixMilli(int64(ended))
+	}
+	if trouble := h["trouble"]; trouble != "" {
+		p.Retries, p.Trouble = n("retries"), store.URLFailure{URL: h["troubled"], Why: trouble}
+	}
+	for field := range h {
+		if site, ok := strings.CutPrefix(field, "l:"); ok && !p.Cancelled {
+			if p.Left == nil {
+				p.Left = make(map[string]int)
+			}
+			p.Left[site] = n(field)
+		}
 	}
 	return p, true
 }

@@ -1,8 +1,8 @@
 -- queue_settle: ends a job and counts it.
 --
 -- ARGV  keep; the run; "BB id site"; warmed, fresh, unkept, failed or dropped;
---       bytes; the URL and the reason, if it is to be remembered as a failure;
---       the most failures
+--       bytes; the URL and the reason, if it failed or was not kept; the most
+--       failures; the most reasons for not keeping, and URLs of each
 -- Returns 1, or 0 if it was settled before: then its entry is gone.
 local run, m, state = ARGV[2], ARGV[3], ARGV[4]
 local band, id, site = parts(m)
@@ -23,5 +23,17 @@ redis.call('HINCRBY', k, 'bytes', ARGV[5])
 if state == 'failed' and redis.call('LLEN', BASE .. 'fails:' .. run) < 2 * tonumber(ARGV[8]) then
   redis.call('RPUSH', BASE .. 'fails:' .. run, ARGV[6], ARGV[7])
 end
-count(run, state, 1)
+if state == 'unkept' then
+  -- Reasons of which there are too many are one, ''.
+  local u, url, why = BASE .. 'unkept:' .. run, ARGV[6], ARGV[7]
+  local n = redis.call('HINCRBY', u, 'n ' .. why, 1)
+  if n == 1 and redis.call('HINCRBY', u, 'reasons', 1) > tonumber(ARGV[9]) then
+    redis.call('HINCRBY', u, 'reasons', -1)
+    redis.call('HDEL', u, 'n ' .. why)
+    why = ''
+    n = redis.call('HINCRBY', u, 'n ', 1)
+  end
+  if n <= tonumber(ARGV[10]) then redis.call('HSET', u, n .. ' ' .. why, url) end
+end
+count(run, state, 1, site)
 return 1

@@ -51,7 +51,7 @@ type queueCase struct {
 
 // RunQueue holds a queue to its contract.
 func RunQueue(t *testing.T, c QueueConfig) {
-	for _, tc := range slices.Concat(queueRunCases, queueTakeCases, queueFleetCases) {
+	for _, tc := range slices.Concat(queueRunCases, queueTellCases, queueTakeCases, queueFleetCases) {
 		t.Run(tc.name, func(t *testing.T) {
 			run := func(t *testing.T) {
 				l := &queueLab{T: t, c: c}
