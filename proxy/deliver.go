@@ -28,7 +28,7 @@ func (p *Proxy) deliverEntry(o *outcome, r *http.Request, q *request, e *store.E
 		writeNotModified(o, h)
 	case e.Parts != nil:
 		deliverPart(o, r, q, e, h)
-	case q.asked.method == http.MethodGet && e.Status == http.StatusOK && q.client["Range"] != nil && e.Trailer == "" && ifRangeMatches(q.client, e):
+	case q.asked.method == http.MethodGet && e.Status == http.StatusOK && q.client["Range"] != nil && e.Trailer.Len() == 0 && ifRangeMatches(q.client, e):
 		deliverRanges(o, r, q, e, h)
 	default:
 		deliverWhole(o, q, e, h)
@@ -37,7 +37,7 @@ func (p *Proxy) deliverEntry(o *outcome, r *http.Request, q *request, e *store.E
 
 func deliverWhole(o *outcome, q *request, e *store.Entry, h http.Header) {
 	switch {
-	case e.Trailer != "":
+	case e.Trailer.Len() > 0:
 		delete(h, "Content-Length")
 		for name := range e.Trailer.All() {
 			h["Trailer"] = append(h["Trailer"], name)
@@ -251,7 +251,7 @@ func setTrailers(h, trailer http.Header) {
 // addHead adds the fields of a stored head to h, which has none of them, with
 // one allocation for all values.
 func addHead(h http.Header, head store.Head) {
-	values := make([]string, 0, strings.Count(string(head), "\r\n"))
+	values := make([]string, 0, head.Count())
 	for k, v := range head.All() {
 		values = append(values, v)
 		if prev, ok := h[k]; ok {

@@ -33,8 +33,8 @@ func newHit(tb testing.TB, vary string) (*Proxy, *inlineConn, []byte) {
 	tb.Cleanup(func() { p.Close() })
 	e := &store.Entry{
 		Key: "http://shop.example/list?colour=red&page=2", Status: 200, Vary: vary, Body: []byte(strings.Repeat("x", 1<<10)),
-		Head: "Content-Type: text/html; charset=utf-8\r\nContent-Length: 1024\r\nCache-Control: max-age=3600\r\nEtag: \"5d8c72a5edda8\"\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n" +
-			"Last-Modified: Mon, 02 Jan 2006 15:04:05 GMT\r\nVary: Accept-Encoding\r\nServer: origin/1.0\r\nX-Frame-Options: SAMEORIGIN\r\n",
+		Head: store.HeadText("Content-Type: text/html; charset=utf-8\r\nContent-Length: 1024\r\nCache-Control: max-age=3600\r\nEtag: \"5d8c72a5edda8\"\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n" +
+			"Last-Modified: Mon, 02 Jan 2006 15:04:05 GMT\r\nVary: Accept-Encoding\r\nServer: origin/1.0\r\nX-Frame-Options: SAMEORIGIN\r\n"),
 		Life: store.Life{Born: time.Now(), TTL: time.Hour}, Tags: store.NamesOf("a", "b", "c"),
 	}
 	e.Pick = store.PickOf(vary, http.Header{"Accept-Encoding": {"br, gzip"}})

@@ -13,18 +13,16 @@ import (
 // what net/http would send of it. It is looked at once, when e is stored, so that
 // a hit can copy it.
 func asPlain(e *store.Entry) store.Flags {
-	if !e.Complete() || e.Trailer != "" || e.Status < 200 || !bodyAllowed(e.Status) || http.StatusText(e.Status) == "" {
+	if !e.Complete() || e.Trailer.Len() > 0 || e.Status < 200 || !bodyAllowed(e.Status) || http.StatusText(e.Status) == "" {
 		return 0
 	}
 	var dated, sized bool
-	rest := string(e.Head)
-	for rest != "" {
-		line, after, ok := strings.Cut(rest, "\r\n")
-		name, value, colon := strings.Cut(line, ": ")
+	for line := range e.Head.Lines() {
+		field, ok := strings.CutSuffix(line, "\r\n")
+		name, value, colon := strings.Cut(field, ": ")
 		if !ok || !colon || !isPlainName(name) || !isPlainValue(value) {
 			return 0
 		}
-		rest = after
 		switch name {
 		case "Date":
 			dated = true
@@ -63,7 +61,7 @@ func isPlainValue(value string) bool {
 // entry that is Plain, in the form that net/http gives it.
 func appendHit(b []byte, e *store.Entry, age, fresh time.Duration) []byte {
 	b = appendStatus(b, e.Status)
-	b = append(b, e.Head...)
+	b = e.Head.AppendTo(b)
 	if !e.Life.Flags.Has(store.Sized) {
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, int64(len(e.Body)), 10)
@@ -75,10 +73,7 @@ func appendHit(b []byte, e *store.Entry, age, fresh time.Duration) []byte {
 // appendNotModified appends the 304 that deliverEntry gives with such an entry.
 func appendNotModified(b []byte, e *store.Entry, age, fresh time.Duration) []byte {
 	b = appendStatus(b, http.StatusNotModified)
-	for rest := string(e.Head); rest != ""; {
-		i := strings.IndexByte(rest, '\n') + 1
-		line := rest[:i]
-		rest = rest[i:]
+	for line := range e.Head.Lines() {
 		name, _, _ := strings.Cut(line, ":")
 		if !describesContent(name) {
 			b = append(b, line...)

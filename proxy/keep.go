@@ -55,7 +55,7 @@ func (p *Proxy) newEntry(q *request, ticket store.Seq, status int, h http.Header
 // are fields like others: those that h repeats are replaced, the rest stay.
 func (p *Proxy) freshened(q *request, ticket store.Seq, old *store.Entry, h http.Header, sent, received time.Time) (store.Entry, bool) {
 	full := *old
-	full.Head += full.Hidden + q.site.tagFieldsOf(old)
+	full.Head = full.Head.And(full.Hidden, q.site.tagFieldsOf(old))
 	merged, adm := q.site.Policy.refresh(&q.asked, &full, h, sent, received, rand.Float64())
 	e := p.newEntry(q, ticket, old.Status, merged.Head.Header(), adm, received.Sub(sent))
 	e.Body, e.Trailer, e.Parts, e.Size = old.Body, old.Trailer, old.Parts, old.Size

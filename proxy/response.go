@@ -92,8 +92,8 @@ func (s *site) plainlyTagged(h http.Header) bool {
 // tagFieldsOf returns the tag and dep fields that e came with, as far as split
 // left them out.
 func (s *site) tagFieldsOf(e *store.Entry) store.Head {
-	if !s.plainlyTagged((e.Head + e.Hidden).Header()) {
-		return ""
+	if !s.plainlyTagged(e.Head.And(e.Hidden).Header()) {
+		return store.Head{}
 	}
 	h := make(http.Header, 2)
 	for i, fields := range [...][]string{s.tagged, s.deps} {

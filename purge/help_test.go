@@ -31,7 +31,7 @@ func newStore(t testing.TB) store.Store {
 func entry(key store.Key, tags, deps string) *store.Entry {
 	names := store.TagRules{}.Names(key, &store.KeyRules{}, []string{tags}, nil, []string{deps})
 	return &store.Entry{
-		Key: key, Status: 200, Head: "Content-Length: 5\r\n", Body: []byte("hello"),
+		Key: key, Status: 200, Head: store.HeadText("Content-Length: 5\r\n"), Body: []byte("hello"),
 		Tags: names.Tags, Deps: names.Deps, Life: store.Life{Born: time.Now(), TTL: time.Hour, IfError: time.Hour},
 	}
 }

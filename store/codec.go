@@ -37,11 +37,18 @@ func (e *Entry) AppendMeta(b []byte) []byte {
 			b = binary.AppendVarint(b, p.Len)
 		}
 	}
-	for _, s := range [...]string{string(e.Key), e.Vary, string(e.Pick), string(e.Alt), string(e.Head), string(e.Hidden), string(e.Trailer), string(e.Tags), string(e.Deps)} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
+	for _, s := range [...]string{string(e.Key), e.Vary, string(e.Pick), string(e.Alt)} {
+		b = appendText(b, s)
 	}
-	return b
+	for _, h := range [...]Head{e.Head, e.Hidden, e.Trailer} {
+		b = binary.AppendUvarint(b, uint64(h.Len()))
+		b = h.AppendTo(b)
+	}
+	return appendText(appendText(b, string(e.Tags)), string(e.Deps))
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 // DecodeMeta returns the entry whose AppendMeta begins b, without its Body, the
@@ -83,9 +90,9 @@ func (e *Entry) ReadMeta(b []byte) (body int, rest []byte, err error) {
 	e.Vary = d.str()
 	e.Pick = Pick(d.str())
 	e.Alt = Pick(d.str())
-	e.Head = Head(d.str())
-	e.Hidden = Head(d.str())
-	e.Trailer = Head(d.str())
+	e.Head = HeadText(d.str())
+	e.Hidden = HeadText(d.str())
+	e.Trailer = HeadText(d.str())
 	e.Tags = NameList(d.str())
 	e.Deps = NameList(d.str())
 	if d.bad || body < 0 {

@@ -16,7 +16,7 @@ import (
 func full() store.Entry {
 	return store.Entry{
 		Key: "https://h/a?b", Vary: "x,y", Pick: "x: 1\n", Alt: "x: =\n", Status: 206,
-		Head: "A: b\r\nA: \r\n", Hidden: "Surrogate-Control: x\r\n", Trailer: "T: u\r\n", Body: []byte("body"),
+		Head: store.HeadText("A: b\r\nA: \r\n"), Hidden: store.HeadText("Surrogate-Control: x\r\n"), Trailer: store.HeadText("T: u\r\n"), Body: []byte("body"),
 		Parts: []store.Part{{From: 0, Len: 2}, {From: 7, Len: 2}}, Size: -1,
 		Tags: "t\nu", Deps: "d",
 		Life: store.Life{

@@ -1,12 +1,7 @@
 package store
 
 import (
-	"iter"
 	"math"
-	"net/http"
-	"net/textproto"
-	"strings"
-	"sync"
 	"time"
 )
 
@@ -34,7 +29,7 @@ type Entry struct {
 // Bytes is what the entry holds of the response: head, hidden fields, content and trailer.
 // Counts and what was swept are told in it, whatever a store needs on top.
 func (e *Entry) Bytes() int64 {
-	return int64(len(e.Head) + len(e.Hidden) + len(e.Body) + len(e.Trailer))
+	return int64(e.Head.Len() + e.Hidden.Len() + len(e.Body) + e.Trailer.Len())
 }
 
 // Newer reports whether e is more recent than x: its fetch began after a later
@@ -91,95 +86,4 @@ func addDurations(a, b time.Duration) time.Duration {
 		return math.MaxInt64
 	}
 	return a + b
-}
-
-// A Head is a list of fields in the form they have on the wire, "Name: value"
-// and CRLF each, names in canonical form. It is a string so that reading one
-// field costs nothing and nobody can edit it in place.
-type Head string
-
-// HeadOf renders h, in no particular order of names, values of one name in
-// their order.
-func HeadOf(h http.Header) Head { return HeadOfSome(h, func(string) bool { return true }) }
-
-// HeadOfSome renders as HeadOf does the fields of h whose names are to be kept.
-func HeadOfSome(h http.Header, keep func(name string) bool) Head {
-	at := heads.Get().(*[]byte)
-	defer heads.Put(at)
-	b := (*at)[:0]
-	for k, vs := range h {
-		if !keep(k) {
-			continue
-		}
-		for _, v := range vs {
-			b = append(append(append(append(b, k...), ": "...), v...), "\r\n"...)
-		}
-	}
-	*at = b
-	return Head(b)
-}
-
-// heads are where heads are written before it is known how long they are.
-var heads = sync.Pool{New: func() any { return new([]byte) }}
-
-// All yields name and value of each field line.
-func (h Head) All() iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for s := string(h); s != ""; {
-			var line string
-			line, s, _ = strings.Cut(s, "\r\n")
-			name, value, _ := strings.Cut(line, ": ")
-			if !yield(name, value) {
-				return
-			}
-		}
-	}
-}
-
-// Get returns the first value of the field, "" when there is none. The name
-// must be in canonical form.
-func (h Head) Get(name string) string {
-	for k, v := range h.All() {
-		if k == name {
-			return v
-		}
-	}
-	return ""
-}
-
-// Has reports whether the field is there, even if empty. The name must be in
-// canonical form.
-func (h Head) Has(name string) bool {
-	for k := range h.All() {
-		if k == name {
-			return true
-		}
-	}
-	return false
-}
-
-// Values returns all values of the field, in their order.
-func (h Head) Values(name string) []string {
-	name = textproto.CanonicalMIMEHeaderKey(name)
-	var vs []string
-	for k, v := range h.All() {
-		if k == name {
-			vs = append(vs, v)
-		}
-	}
-	return vs
-}
-
-// Header returns a new http.Header with the same fields.
-func (h Head) Header() http.Header {
-	m := make(http.Header, 16)
-	h.AddTo(m)
-	return m
-}
-
-// AddTo adds the fields to m.
-func (h Head) AddTo(m http.Header) {
-	for k, v := range h.All() {
-		m[k] = append(m[k], v)
-	}
 }

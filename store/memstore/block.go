@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -9,7 +10,8 @@ import (
 )
 
 // A block is an entry as the store holds it, and the head of one allocation
-// that has no pointers in it: behind the block come what Entry.AppendMeta made,
+// that has no pointers in it: behind the block come what Entry.AppendMeta made
+// (and, if part of the head is a common, how long that is),
 // then the body, and at the end of the allocation, where there would be slack
 // anyway, the entry's refs. Nothing of it changes once it can be found, but for
 // what is said here.
@@ -31,6 +33,7 @@ type block struct {
 
 	keyAt, keyLen uint32 // where in the meta the key is
 	refs          uint32 // how many refs there are; under Store.mu alone
+	common        uint16 // what of its head it has with others, by number; 0 for nothing
 	shard         uint8
 }
 
@@ -76,26 +79,31 @@ func (b *block) key() string {
 	return unsafe.String(&b.bytes()[b.keyAt], int(b.keyLen))
 }
 
-// decode makes e the entry without its body, and returns that body's length
-// and, unless it is big, the body and what follows it. They share the block's memory.
-func (b *block) decode(e *store.Entry) (body int, rest []byte) {
+// decode makes e the entry without its body and without what is common of its head,
+// and returns how long these are and, unless it is big, the body and what follows
+// it. They share the block's memory.
+func (b *block) decode(e *store.Entry) (body, common int, rest []byte) {
 	body, rest, err := e.ReadMeta(b.bytes())
 	if err != nil {
 		panic("memstore: the store's own encoding does not decode: " + err.Error())
 	}
-	return body, rest
+	if b.common != 0 {
+		n, width := binary.Uvarint(rest)
+		common, rest = int(n), rest[width:]
+	}
+	return body, common, rest
 }
 
-// entry is the entry without its body.
+// entry is the entry without its body and without what is common of its head.
 func (b *block) entry() (e store.Entry) {
 	b.decode(&e)
 	return e
 }
 
-// whole is the entry without its body, and what Entry.Bytes says of all of it.
+// whole is entry, and what Entry.Bytes says of all of it.
 func (b *block) whole() (e store.Entry, held int64) {
-	body, _ := b.decode(&e)
-	return e, e.Bytes() + int64(body)
+	body, common, _ := b.decode(&e)
+	return e, e.Bytes() + int64(body+common)
 }
 
 // held is what Entry.Bytes says of the entry.
@@ -132,25 +140,45 @@ func (b *block) size() int64 {
 	return int64(n)
 }
 
-var scratch = sync.Pool{New: func() any { return new([]byte) }}
+var drafts = sync.Pool{New: func() any { return new(draft) }}
+
+// A draft is where a block is prepared before it is known how long it is.
+type draft struct{ meta, own, common []byte }
+
+// write makes d.meta what comes before the body in the block of e, and returns the
+// number of the common in its head.
+func (d *draft) write(e *store.Entry, c *commons) uint16 {
+	d.own, d.common = divide(e.Head, d.own[:0], d.common[:0])
+	number := c.join(d.common)
+	if number == 0 {
+		d.meta = e.AppendMeta(d.meta[:0])
+		return 0
+	}
+	x := *e
+	x.Head = store.HeadText(unsafe.String(unsafe.SliceData(d.own), len(d.own)))
+	d.meta = binary.AppendUvarint(x.AppendMeta(d.meta[:0]), uint64(len(d.common)))
+	return number
+}
 
 // newBlock makes the block of e, with room for as many refs. The entry it
-// returns is e as the block has it, without its body.
-func newBlock(e *store.Entry, refs int) (*block, store.Entry) {
-	p := scratch.Get().(*[]byte)
-	defer scratch.Put(p)
-	*p = e.AppendMeta((*p)[:0])
+// returns is what the block's is. It has its part in a common already: if the block
+// comes to nothing, it has to leave that.
+func newBlock(e *store.Entry, refs int, c *commons) (*block, store.Entry) {
+	d := drafts.Get().(*draft)
+	defer drafts.Put(d)
+	common := d.write(e, c)
 	var b *block
 	if len(e.Body) >= bigBody {
-		b = &(&bigBlock{meta: append([]byte(nil), *p...), body: e.Body, refs: make([]ref, refs)}).block
+		b = &(&bigBlock{meta: append([]byte(nil), d.meta...), body: e.Body, refs: make([]ref, refs)}).block
 	} else {
 		// The size class that this lies in, so that the capacity is what it costs.
-		mem := append([]byte(nil), make([]byte, blockSize+len(*p)+len(e.Body)+refSize*refs)...)
+		mem := append([]byte(nil), make([]byte, blockSize+len(d.meta)+len(e.Body)+refSize*refs)...)
 		mem = mem[:cap(mem)]
 		b = (*block)(unsafe.Pointer(&mem[0]))
 		b.room = uint32(len(mem))
-		copy(mem[blockSize+copy(mem[blockSize:], *p):], e.Body)
+		copy(mem[blockSize+copy(mem[blockSize:], d.meta):], e.Body)
 	}
+	b.common = common
 	b.refs = uint32(refs)
 	b.ticket = e.Ticket
 	b.seen.Store(uint64(e.Ticket)) // whatever is newer, look looks at

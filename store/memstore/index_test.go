@@ -11,12 +11,13 @@ import (
 	"surrogate/store"
 )
 
-// sound fails the test if the index is not what the records say.
+// sound fails the test if index and commons are not what the records say.
 func sound(t *testing.T, s *Store) {
 	t.Helper()
 	count := make(map[string]int)
 	heldBy := make(map[string]int64)
 	bytes := int64(0)
+	uses := make(map[uint16]uint32)
 	for id := uint32(1); id <= s.recs.last(); id++ {
 		b := s.block(id)
 		if b == nil {
@@ -24,6 +25,9 @@ func sound(t *testing.T, s *Store) {
 		}
 		e := b.entry()
 		bytes += b.size()
+		if b.common != 0 {
+			uses[b.common]++
+		}
 		carried := map[string]bool{string(store.HostName(e.Key.Host())): true}
 		for n := range explicit(&e) {
 			carried[string(n)] = true
@@ -49,6 +53,17 @@ func sound(t *testing.T, s *Store) {
 			t.Fatalf("%q has %d members, want %d", text, len(s.index.members(nm)), n)
 		}
 	}
+	shared := int64(0)
+	for number, n := range uses {
+		c := s.commons.slots.at(uint32(number))
+		if c.uses != n || c.text.Load() == nil {
+			t.Fatalf("%d blocks have common %d, and it knows of %d", n, number, c.uses)
+		}
+		shared += int64(commonCost) + int64(c.room)
+	}
+	if s.commons.ids.n != len(uses) || s.commons.bytes.Load() != shared {
+		t.Fatalf("%d commons of %d bytes, want %d of %d", s.commons.ids.n, s.commons.bytes.Load(), len(uses), shared)
+	}
 	if s.bytes != bytes {
 		t.Fatalf("%d bytes, want %d", s.bytes, bytes)
 	}
@@ -73,6 +88,7 @@ func TestIndexIsSound(t *testing.T) {
 			Key:  store.Key(fmt.Sprintf("http://h%d.test/%d", r.IntN(3), r.IntN(400))),
 			Tags: store.NamesOf(tags...),
 			Deps: store.NamesOf(deps...),
+			Head: store.HeadText(fmt.Sprintf("Server: %060d\r\nEtag: %d\r\n", r.IntN(1+r.IntN(50)), i)),
 			Body: []byte(strings.Repeat("x", r.IntN(1+r.IntN(3*bigBody)))),
 			Life: store.Life{Born: time.Now(), TTL: time.Hour},
 		}
@@ -107,7 +123,7 @@ func TestKeysOfOneHash(t *testing.T) {
 	var ids []uint32
 	for _, key := range []string{"http://a.test/", "http://b.test/", "http://c.test/"} {
 		e := store.Entry{Key: store.Key(key), Life: store.Life{Born: time.Now(), TTL: time.Hour}}
-		b, _ := newBlock(&e, names(&e))
+		b, _ := newBlock(&e, names(&e), &s.commons)
 		b.hash, b.refs = sameHash, 0
 		id := s.recs.take()
 		s.publish(id, s.recs.at(id), b)

@@ -40,7 +40,9 @@ func (s *Store) List(ctx context.Context, n store.Name, cursor string, limit int
 			}
 			after = uint64(id)
 			if b := s.block(id); b != nil && w.carries(b) && !s.deadAlready(b) {
-				page = append(page, b.entry())
+				e := b.entry()
+				e.Head = e.Head.With(s.commons.text(b.common))
+				page = append(page, e)
 			}
 		}
 		s.mu.Unlock()

@@ -54,12 +54,13 @@ const shards = 64
 
 // A Store is a store.Store in this process's memory.
 type Store struct {
-	opt    Options
-	seed   maphash.Seed
-	closed atomic.Bool
-	book   *fences.Book
-	recs   slab[record] // its numbers are under mu
-	shards [shards]shard
+	opt     Options
+	seed    maphash.Seed
+	closed  atomic.Bool
+	book    *fences.Book
+	recs    slab[record] // its numbers are under mu
+	shards  [shards]shard
+	commons commons
 
 	log     purgeLog
 	graph   graph
@@ -85,6 +86,7 @@ func New(opt Options) *Store {
 	opt = opt.withDefaults()
 	s := &Store{opt: opt, seed: maphash.MakeSeed(), log: newPurgeLog(opt.Log)}
 	s.index.seed, s.index.recs = s.seed, &s.recs
+	s.commons.seed = s.seed
 	if s.book = opt.Book; s.book == nil {
 		s.book = fences.New(fences.Options{MaxFences: opt.MaxFences, MaxPrefixes: opt.MaxPrefixes, MaxLife: opt.MaxLife})
 	}
@@ -288,7 +290,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 }
 
 // used is what counts against MaxBytes.
-func (s *Store) used() int64 { return s.bytes + s.index.bytes }
+func (s *Store) used() int64 { return s.bytes + s.index.bytes + s.commons.bytes.Load() }
 
 // Close implements store.Store.
 func (s *Store) Close() error {
@@ -308,6 +310,7 @@ func (s *Store) Close() error {
 	}
 	s.recs.drop()
 	s.index.drop()
+	s.commons.drop()
 	s.queues = [main + 1]queue{}
 	s.ghosts = ghosts{}
 	s.fallen.sets = nil

@@ -11,7 +11,16 @@ import (
 
 // Put implements store.Store.
 func (s *Store) Put(_ context.Context, e *store.Entry) error {
-	b, view := newBlock(e, names(e))
+	b, view := newBlock(e, names(e), &s.commons)
+	err := s.put(e, b, &view)
+	if err != nil {
+		s.commons.leave(b.common)
+	}
+	return err
+}
+
+// put stores the block of e, whose entry it has as view.
+func (s *Store) put(e *store.Entry, b *block, view *store.Entry) error {
 	if b.size()*2 > s.opt.MaxBytes {
 		return store.ErrTooLarge
 	}
@@ -40,7 +49,7 @@ func (s *Store) Put(_ context.Context, e *store.Entry) error {
 	if s.outdated(e) {
 		return store.ErrNewer
 	}
-	s.insert(b, &view, e.Bytes(), now.UnixNano())
+	s.insert(b, view, e.Bytes(), now.UnixNano())
 	for !s.evict(64) {
 		s.mu.Unlock()
 		s.mu.Lock()
@@ -154,6 +163,7 @@ func (s *Store) replace(id uint32, b *block, e *store.Entry, held, now int64) {
 	s.account(old, wasHeld, -1)
 	s.index.leave(old, wasHeld)
 	s.publish(id, r, b)
+	s.commons.leave(old.common)
 	s.enter(id, b, e, held)
 	s.account(b, held, +1)
 	q.bytes += b.size()
@@ -200,6 +210,7 @@ func (s *Store) remove(id uint32) {
 	sh.unchain(s, id, b)
 	r.block.Store(nil)
 	sh.done()
+	s.commons.leave(b.common)
 	r.uses.Store(0)
 	s.recs.free(id)
 }

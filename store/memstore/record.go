@@ -160,7 +160,10 @@ func (x *sight) see(s *Store, id uint32, e *store.Entry) bool {
 		*e = store.Entry{}
 		return false
 	}
-	x.body, x.rest = x.block.decode(e)
+	x.body, _, x.rest = x.block.decode(e)
+	if x.block.common != 0 {
+		e.Head = e.Head.With(s.commons.text(x.block.common))
+	}
 	return true
 }
 

@@ -14,7 +14,7 @@ import (
 func benchEntry(s *Store, i, size int, tags ...store.Name) *store.Entry {
 	return &store.Entry{
 		Key: store.Key(fmt.Sprint("http://shop.test/", i)), Status: 200,
-		Head: "Content-Type: text/html; charset=utf-8\r\nCache-Control: max-age=60\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\nEtag: \"abcdef\"\r\n",
+		Head: store.HeadText("Content-Type: text/html; charset=utf-8\r\nCache-Control: max-age=60\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\nEtag: \"abcdef\"\r\n"),
 		Body: bytes.Repeat([]byte("x"), size), Tags: store.NamesOf(tags...),
 		Life: store.Life{Born: time.Now(), TTL: time.Hour}, Ticket: s.heard(),
 	}

@@ -142,7 +142,7 @@ const (
 
 // encode is what the entry's meta field holds.
 func encode(e *store.Entry, v *version, where byte) []byte {
-	b := make([]byte, 0, 256+len(e.Key)+len(e.Head)+len(e.Hidden)+len(e.Trailer)+len(e.Tags)+len(e.Deps)+len(e.Vary)+len(e.Pick)+len(e.Alt))
+	b := make([]byte, 0, 256+len(e.Key)+e.Head.Len()+e.Hidden.Len()+e.Trailer.Len()+len(e.Tags)+len(e.Deps)+len(e.Vary)+len(e.Pick)+len(e.Alt))
 	return v.append(append(e.AppendMeta(b), where))
 }
 

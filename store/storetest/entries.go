@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -20,15 +21,28 @@ var entryCases = []testCase{
 	{"GetReturnsWhatPutStored", false, func(l *lab) {
 		e := l.put("/a?b=c", tags("t1", "t2", "ü\"*'"), deps("d1", url("/other")), func(e *store.Entry) {
 			e.Status = 203
-			e.Head = "X-B: 1\r\nX-A: 2\r\nX-B: 0\r\nX-Empty: \r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
-			e.Hidden = "Surrogate-Control: max-age=9\r\n"
+			e.Head = store.HeadText("X-B: 1\r\nX-A: 2\r\nX-B: 0\r\nX-Empty: \r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n")
+			e.Hidden = store.HeadText("Surrogate-Control: max-age=9\r\n")
 			e.Body = []byte{0, 1, 2, 0xff, '\n'}
-			e.Trailer = "X-Sum: 5\r\n"
+			e.Trailer = store.HeadText("X-Sum: 5\r\n")
 			e.Life.WhileRevalidate, e.Life.IfError, e.Life.Keep = 1*time.Second, 2*time.Second, 3*time.Second
 			e.Life.Flags = store.NoCache | store.Heuristic
 			e.Cost = 77 * time.Millisecond
 		})
 		same(l, l.get("/a?b=c", nil).Entry, *e)
+	}},
+	{"HeadsThatAreAlike", false, func(l *lab) {
+		const alike = "Content-Type: text/html\r\nVary: a\r\nServer: one that has much to say of itself\r\nVary: b\r\n"
+		head := func(i int) store.Head { return store.HeadText(fmt.Sprintf("Etag: %d\r\n%s", i, alike)) }
+		for i := range 5 {
+			l.put(fmt.Sprintf("/%d", i), func(e *store.Entry) { e.Head = head(i) })
+		}
+		for i := range 5 {
+			got := l.get(fmt.Sprintf("/%d", i), nil).Entry
+			if want := head(i); !reflect.DeepEqual(got.Head.Header(), want.Header()) || got.Head.Len() != want.Len() {
+				l.Errorf("head %d is %q", i, got.Head)
+			}
+		}
 	}},
 	{"GetReturnsParts", false, func(l *lab) {
 		e := l.put("/a", body("abcdef"), func(e *store.Entry) {

@@ -105,7 +105,7 @@ func (l *lab) entry(path string, mods ...func(*store.Entry)) *store.Entry {
 	e := &store.Entry{
 		Key:    key(path),
 		Status: 200,
-		Head:   "Content-Type: text/plain\r\n",
+		Head:   store.HeadText("Content-Type: text/plain\r\n"),
 		Body:   []byte("body of " + path),
 		Life:   store.Life{Born: time.Now(), TTL: l.ticks(100)},
 		Ticket: l.ticket(path),
