@@ -14,7 +14,7 @@
 // Policy is pure: policy.go names it, and directives, targeted, admit, decide,
 // freshen, conditional, parts, cachestatus, date and framing hold it; time is an
 // argument there. Effects are in the others: request and forward (what comes in
-// and what goes out), flight, board and fill (fetches and who shares them), origin,
+// and what goes out), flight, hint, board and fill (fetches and who shares them), origin,
 // framed and gate (its connections over TLS; package http1 has those over plain
 // HTTP), pass, deliver, and metrics.
 //
