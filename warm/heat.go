@@ -28,10 +28,10 @@ type HeatOptions struct {
 // a pick is the rarer it is written to, with a weight that makes up for it, so
 // that the hottest pages are not what all cores write to at once.
 //
-// A key that is not known takes the place of the coldest of those it could
-// stand among, by chance, the less likely the hotter that is. Having come in it
-// is the coldest itself. So a scan of however many keys that are asked for once
-// goes through one place in eight, and leaves the rest as they are.
+// A key that is not known takes the place of one of those it could stand among
+// that was asked for once too, or else of the coldest, by chance, the less likely
+// the hotter that is. So a scan of however many keys that are asked for once goes
+// through the places of such keys, and leaves the rest as they are.
 type Heat struct {
 	seed   maphash.Seed
 	epoch  time.Time
@@ -202,18 +202,42 @@ const (
 // something that was asked for once.
 func yields(count float32) bool { return rand.Float32()*(1+count) < 1 }
 
-// addPage makes a key known, if there is a place for it.
-func (h *Heat) addPage(s *heatShard, b *bucket, tag uint32, key store.Key, vary string, p store.Pick, now uint32) {
-	at, coldest := -1, float32(math.Inf(1))
-	for i := range b.pages {
+// empty returns a place where nothing is, -1 if there is none.
+func (b *bucket) empty() int {
+	for i := range b.tags {
+		if b.tags[i].Load() == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// coldest returns the place of the coldest page and its count: the first, from a
+// place on, that is no hotter than what was asked for once just now. There is no
+// colder newcomer, and each look at a page waits for memory.
+func (h *Heat) coldest(b *bucket, first int, now uint32) (at int, count float32) {
+	at, count = first, float32(math.Inf(1))
+	for n := range b.pages {
+		i := (first + n) % heatWays
 		pg := b.pages[i].Load()
 		if pg == nil {
-			at, coldest = i, -1
+			return i, -1
+		}
+		if c := h.countAll(pg, now); c < count {
+			at, count = i, c
+		}
+		if count <= 1 {
 			break
 		}
-		if c := h.countAll(pg, now); c < coldest {
-			at, coldest = i, c
-		}
+	}
+	return at, count
+}
+
+// addPage makes a key known, if there is a place for it.
+func (h *Heat) addPage(s *heatShard, b *bucket, tag uint32, key store.Key, vary string, p store.Pick, now uint32) {
+	at, coldest := b.empty(), float32(-1)
+	if at < 0 {
+		at, coldest = h.coldest(b, int(tag>>1)%heatWays, now)
 	}
 	if coldest >= 0 && !yields(coldest) {
 		return
