@@ -65,8 +65,6 @@ func (p *Proxy) fetch(f *flight, q *request, found *store.Found, d decision, s *
 			delete(header, "If-Range")
 		}
 	}
-	timer := time.AfterFunc(s.Fill.ResponseTimeout, func() { f.cancel(errResponseTimeout) })
-	defer timer.Stop()
 	origin := s.origin
 	if f.warming {
 		origin = s.warming
@@ -75,10 +73,14 @@ func (p *Proxy) fetch(f *flight, q *request, found *store.Found, d decision, s *
 		f.visits = &s.counts.visiting
 		f.visits.Add(1)
 	}
+	stop := func() bool { return true }
+	if !origin.bounded {
+		stop = time.AfterFunc(s.Fill.ResponseTimeout, func() { f.cancel(errResponseTimeout) }).Stop
+	}
 	sent := time.Now()
 	s.counts.fetches.Inc()
 	resp, err := origin.send(p.newFetch(f.ctx, q, header), f.interim(s))
-	timer.Stop()
+	stop()
 	received := time.Now()
 	f.cost = received.Sub(sent)
 	p.tellFetch(f, s, resp, err)

@@ -26,6 +26,7 @@ type origin struct {
 	rt      http.RoundTripper // HTTPS, with HTTP/2 where that is offered; a test's origin
 	tunnels http.RoundTripper // what may become another protocol, over plain HTTP
 	retries int
+	bounded bool // each try ends by itself where there is no answer in time
 }
 
 // A server is one of a site's origins.
@@ -53,7 +54,7 @@ func (p *Proxy) apart(s *site, o *origin) *origin { return p.connect(s, o.server
 // connect makes an origin of servers with connections of its own, at most so many
 // to each; 0 is no limit.
 func (p *Proxy) connect(s *site, servers []*server, maxConns int) *origin {
-	o := &origin{retries: max(s.Fill.Retries, 0)}
+	o := &origin{retries: max(s.Fill.Retries, 0), bounded: true}
 	if p.transport != nil {
 		o.rt = p.transport(&s.Site)
 	}
@@ -63,6 +64,7 @@ func (p *Proxy) connect(s *site, servers []*server, maxConns int) *origin {
 		if o.rt == nil && x.url.Scheme == "http" {
 			x.direct = newDirect(&s.Fill, addrOf(x.url), maxConns, surplus)
 		}
+		o.bounded = o.bounded && x.direct != nil
 		o.servers = append(o.servers, x)
 	}
 	if o.rt == nil {

@@ -3,8 +3,10 @@ package http1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -14,7 +16,7 @@ import (
 type Options struct {
 	Addr            string        // host and port
 	Dialer          *net.Dialer   // makes the connections
-	ResponseTimeout time.Duration // from the request to the head of the response; 0: no limit
+	ResponseTimeout time.Duration // from the request to the head of the response, and for a connection to become free; 0: no limit
 	IdleTimeout     time.Duration // how long a connection that is not used is kept; 0: 90 s
 	MaxIdle         int           // connections that are kept
 	MaxConns        int           // connections at once; 0: no limit
@@ -168,8 +170,9 @@ func (c *counted) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// enter waits for a slot. Connections are made only where none is kept, so with
-// as many slots as there may be connections there are never more.
+// enter waits for a slot, no longer than for a response. Connections are made
+// only where none is kept, so with as many slots as there may be connections there
+// are never more.
 func (c *Client) enter(ctx context.Context) error {
 	if c.slots == nil {
 		return nil
@@ -177,6 +180,19 @@ func (c *Client) enter(ctx context.Context) error {
 	select {
 	case c.slots <- struct{}{}:
 		return nil
+	default:
+	}
+	var late <-chan time.Time
+	if c.o.ResponseTimeout > 0 {
+		wait := time.NewTimer(c.o.ResponseTimeout)
+		defer wait.Stop()
+		late = wait.C
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-late:
+		return fmt.Errorf("http1: no connection became free: %w", os.ErrDeadlineExceeded)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

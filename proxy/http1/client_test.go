@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -284,6 +285,11 @@ func TestMaxConns(t *testing.T) {
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("a fourth: %v", err)
 	}
+	c.o.ResponseTimeout = time.Millisecond
+	if _, err := read(c, request(t.Context(), "GET", "", false)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a fourth, without end: %v", err)
+	}
+	c.o.ResponseTimeout = time.Minute
 	for _, nc := range held {
 		nc.Close()
 		nc.Close()
