@@ -50,7 +50,8 @@ func (p *Proxy) lead(ctx context.Context, f *flight, rd *reader, q *request, fou
 	led := false
 	defer func() {
 		if !led { // others must not wait for what has panicked
-			f.finish(nil, errPanicked)
+			f.cancel(errPanicked)
+			f.failAll(errPanicked)
 			p.land(f)
 		}
 	}()
@@ -58,19 +59,22 @@ func (p *Proxy) lead(ctx context.Context, f *flight, rd *reader, q *request, fou
 	c := p.ask(f, q, &in, d)
 	f.leader.tell(nil)
 	switch {
-	case c == nil:
-		p.land(f)
-	case !c.here():
+	case c != nil && !c.here():
 		p.flights.all.Go(func() {
 			p.bring(f, q, c)
 			p.land(f)
 		})
-	case p.fleet != nil: // to store it takes round trips
-		e := p.takeIn(f, q, c)
+	case p.fleet != nil: // to store it takes round trips, and so does to give up the claim
+		var e *store.Entry
+		if c != nil {
+			e = p.takeIn(f, q, c)
+		}
 		p.flights.all.Go(func() {
 			p.keep(f, q, e)
 			p.land(f)
 		})
+	case c == nil:
+		p.land(f)
 	default:
 		p.bring(f, q, c)
 		p.land(f)

@@ -98,8 +98,7 @@ func (p *Proxy) fetch(f *flight, q *request, found *store.Found, d decision, s *
 	switch {
 	case resp.StatusCode == http.StatusNotModified && conditional && selects304(old, resp.Header):
 		resp.Body.Close()
-		p.revalidated(f, q, old, resp.Header, sent, received)
-		return nil
+		return p.revalidated(f, q, old, resp.Header, sent, received)
 	case resp.StatusCode == http.StatusNotModified:
 		// It is about something that neither this proxy nor its client has.
 		resp.Body.Close()
@@ -167,6 +166,7 @@ func (p *Proxy) receive(f *flight, q *request, found *store.Found, resp *http.Re
 // A coming is a response that is to be kept, and of which only the head has been
 // taken in.
 type coming struct {
+	whole    *store.Entry // all of it, and then nothing below is needed; nil: not yet
 	resp     *http.Response
 	entry    *store.Entry // without content
 	found    *store.Found // what was stored before
@@ -175,7 +175,7 @@ type coming struct {
 }
 
 // here reports whether nothing of the content has to be waited for.
-func (c *coming) here() bool { return c.size >= 0 }
+func (c *coming) here() bool { return c.whole != nil || c.size >= 0 }
 
 // bring takes in the content, and stores it.
 func (p *Proxy) bring(f *flight, q *request, c *coming) { p.keep(f, q, p.takeIn(f, q, c)) }
@@ -183,6 +183,9 @@ func (p *Proxy) bring(f *flight, q *request, c *coming) { p.keep(f, q, p.takeIn(
 // takeIn takes in the content for those who wait, and returns what is to be
 // stored; nil if it came to nothing.
 func (p *Proxy) takeIn(f *flight, q *request, c *coming) *store.Entry {
+	if c.whole != nil {
+		return c.whole
+	}
 	s, resp := q.site, c.resp
 	defer resp.Body.Close()
 	fits, err := true, error(nil)
@@ -266,8 +269,9 @@ func (p *Proxy) copyIn(f *flight, q *request, resp *http.Response, began time.Ti
 	}
 }
 
-// revalidated stores and answers with old as a 304 updates it.
-func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Header, sent, received time.Time) {
+// revalidated answers with old as a 304 updates it, and returns that, if it is to
+// be stored.
+func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Header, sent, received time.Time) *coming {
 	e, keep := p.freshened(q, f.ticket, old, h, sent, received)
 	q.site.counts.revalidated.Inc()
 	if !keep {
@@ -277,9 +281,10 @@ func (p *Proxy) revalidated(f *flight, q *request, old *store.Entry, h http.Head
 	}
 	f.answered(&answer{at: received, kept: keep, whole: &e, entry: &e, status: http.StatusNotModified, length: int64(len(e.Body))})
 	f.finish(nil, nil)
-	if keep {
-		p.keep(f, q, &e)
+	if !keep {
+		return nil
 	}
+	return &coming{whole: &e}
 }
 
 // failed ends a fetch that was not answered, or with an error that a stored

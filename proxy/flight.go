@@ -365,6 +365,16 @@ func (f *flight) finish(trailer http.Header, err error) {
 	f.mu.Unlock()
 }
 
+// failAll ends a flight that has not ended.
+func (f *flight) failAll(err error) {
+	f.mu.Lock()
+	if !f.done && f.err == nil {
+		f.err = err
+		f.changed()
+	}
+	f.mu.Unlock()
+}
+
 // isSpilled reports whether newcomers can no longer read from the start.
 func (f *flight) isSpilled() bool {
 	f.mu.Lock()

@@ -19,7 +19,7 @@ const maxHints = 32
 // hint passes on an interim response. An error ends the fetch.
 func (f *flight) hint(h hint) error {
 	f.mu.Lock()
-	full := len(f.hints) == maxHints
+	full, shared := len(f.hints) == maxHints, len(f.clients) > 1
 	if !full {
 		f.hints = append(f.hints, h)
 		f.changed()
@@ -28,7 +28,10 @@ func (f *flight) hint(h hint) error {
 	if full {
 		return errors.New("the origin sent too many interim responses")
 	}
-	f.leader.hint(h)
+	if !shared {
+		// A leader who takes nothing would hold up the others; hints are not worth it.
+		f.leader.hint(h)
+	}
 	return nil
 }
 

@@ -71,6 +71,7 @@ func (p *Proxy) completed(f *flight, q *request, old *store.Entry, resp *http.Re
 	adm := q.site.Policy.admit(&q.asked, resp.StatusCode, resp.Header, sent, received, rand.Float64())
 	room := q.site.MaxObject - int64(len(old.Body))
 	if !adm.keep || resp.ContentLength > room {
+		resp.Body.Close() // or its connection is one too many
 		return p.again(f, q)
 	}
 	// With no more than there is room for, the flight does not spill while
@@ -88,12 +89,12 @@ func (p *Proxy) completed(f *flight, q *request, old *store.Entry, resp *http.Re
 	e, ok := combine(old, part)
 	if !ok || !e.Complete() || int64(len(part.Body)) > room {
 		// It is another representation by now.
+		resp.Body.Close() // or its connection is one too many
 		return p.again(f, q)
 	}
 	f.answered(&answer{at: received, kept: true, whole: &e, entry: &e, status: resp.StatusCode, length: int64(len(e.Body))})
 	f.finish(nil, nil)
-	p.keep(f, q, &e)
-	return nil
+	return &coming{whole: &e}
 }
 
 // again fetches from the start, with no regard to what is stored: what the

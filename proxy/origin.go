@@ -181,8 +181,11 @@ func (o *origin) send(r *http.Request, interim func(status int, h http.Header) e
 		if err == nil || !errors.As(err, &dial) || dial.Op != "dial" {
 			return resp, err
 		}
+		if r.Context().Err() != nil {
+			return nil, err // it is not the server that could not
+		}
 		s.down.Store(time.Now().Add(downFor).UnixNano())
-		if try >= max(o.retries, len(o.servers)-1) || r.Context().Err() != nil {
+		if try >= max(o.retries, len(o.servers)-1) {
 			return nil, err
 		}
 	}

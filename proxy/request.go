@@ -207,8 +207,8 @@ func targetOf(r *http.Request) (string, bool) {
 	if t == "" {
 		t = r.URL.RequestURI() // a request made in a test
 	}
-	if strings.Contains(t, "#") {
-		return "", false // no target has a fragment (RFC 9112, section 3.2)
+	if strings.ContainsAny(t, "# ") {
+		return "", false // no target has a fragment, or a blank, which HTTP/2 could carry (RFC 9112, section 3.2)
 	}
 	if strings.HasPrefix(t, "/") {
 		return t, true

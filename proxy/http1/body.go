@@ -311,7 +311,8 @@ func chunkSize(line []byte) (n int64, ok bool) {
 			return 0, false
 		}
 	}
-	return n, i > 0 && (i == len(line) || line[i] == ';' || line[i] == ' ' || line[i] == '\t')
+	rest := bytes.TrimLeft(line[i:], " \t")
+	return n, i > 0 && (len(rest) == 0 || rest[0] == ';' && plainValue(string(rest)))
 }
 
 func hexDigit(c byte) int64 {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -16,7 +18,7 @@ import (
 type Options struct {
 	Addr            string        // host and port
 	Dialer          *net.Dialer   // makes the connections
-	ResponseTimeout time.Duration // from the request to the head of the response, and for a connection to become free; 0: no limit
+	ResponseTimeout time.Duration // from the request's end to the head of the response, and for a connection to become free; 0: no limit
 	IdleTimeout     time.Duration // how long a connection that is not used is kept; 0: 90 s
 	MaxIdle         int           // connections that are kept
 	MaxConns        int           // connections at once; 0: no limit
@@ -80,13 +82,13 @@ var errStale = errors.New("http1: the kept connection cannot be used")
 func (c *Client) RoundTrip(r *http.Request, target string, interim func(status int, h http.Header) error) (*http.Response, error) {
 	ctx := r.Context()
 	for {
-		l, err := c.take(ctx)
+		m, l, err := c.begin(r, target)
 		if err != nil {
 			closeBody(r)
 			return nil, err
 		}
 		kept := l.used
-		resp, err := l.exchange(r, target, interim)
+		resp, err := l.exchange(r, m, interim)
 		switch {
 		case err == nil:
 			return resp, nil
@@ -95,11 +97,42 @@ func (c *Client) RoundTrip(r *http.Request, target string, interim func(status i
 		case !kept:
 		case errors.Is(err, errStale) && (r.GetBody == nil || rewind(r)):
 			continue // content that can be read once only was not touched
-		case !l.heard && repeatable(r) && rewind(r):
+		case !l.heard && isLost(err) && repeatable(r) && rewind(r):
 			continue
 		}
 		return nil, err
 	}
+}
+
+// begin writes the request's head into a room, and takes a connection for it. What
+// cannot be sent costs no connection.
+func (c *Client) begin(r *http.Request, target string) (m *room, l *link, err error) {
+	ctx := r.Context()
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	m = rooms.Get().(*room)
+	if m.out, err = m.appendRequest(m.out[:0], r, target); err == nil {
+		l, err = c.take(ctx)
+	}
+	if err != nil {
+		m.free()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // and not that of connecting
+		}
+	}
+	return m, l, err
+}
+
+// isLost reports whether err says that the connection has ended. Nothing else is
+// a reason to send a request again: an origin that is slow has got it.
+func isLost(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // repeatable reports whether r may reach the origin twice.

@@ -159,7 +159,9 @@ func readHere(t *testing.T, wire string, cut int) (string, http.Header, error) {
 		}
 	}()
 	r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://shop.example/", nil)
-	resp, err := newLink(New(Options{}), ours).exchange(r, "/", nil)
+	m := &room{in: make([]byte, roomSize)}
+	m.out, _ = m.appendRequest(nil, r, "/")
+	resp, err := newLink(New(Options{}), ours).exchange(r, m, nil)
 	if err != nil {
 		return "", nil, err
 	}

@@ -101,9 +101,10 @@ func (l *link) interrupt() {
 	_ = l.conn.SetDeadline(time.Unix(1, 0))
 }
 
-// exchange sends r and returns the response. After an error the link is gone.
-func (l *link) exchange(r *http.Request, target string, interim func(int, http.Header) error) (*http.Response, error) {
-	l.room = rooms.Get().(*room)
+// exchange sends r, whose head is in m, and returns the response. After an error
+// the link is gone.
+func (l *link) exchange(r *http.Request, m *room, interim func(int, http.Header) error) (*http.Response, error) {
+	l.room = m
 	l.r, l.w, l.heard = 0, 0, false
 	l.quota = l.c.o.HeadBytes
 	l.due = time.Time{}
@@ -113,7 +114,14 @@ func (l *link) exchange(r *http.Request, target string, interim func(int, http.H
 	if ctx := r.Context(); ctx.Done() != nil {
 		l.unwatch = context.AfterFunc(ctx, l.stop)
 	}
-	resp, err := l.ask(r, target, interim)
+	over := false
+	defer func() {
+		if !over { // interim has panicked
+			l.drop()
+		}
+	}()
+	resp, err := l.ask(r, interim)
+	over = true
 	if err != nil {
 		if l.upload != nil {
 			// A failure of the client's is why the origin's end looks broken.
@@ -137,11 +145,8 @@ func (l *link) drop() {
 	// Its room is left to the collector: somebody may be reading into it.
 }
 
-func (l *link) ask(r *http.Request, target string, interim func(int, http.Header) error) (*http.Response, error) {
+func (l *link) ask(r *http.Request, interim func(int, http.Header) error) (*http.Response, error) {
 	var err error
-	if l.room.out, err = l.room.appendRequest(l.room.out[:0], r, target); err != nil {
-		return nil, err
-	}
 	l.out = l.room.out
 	streams := hasContent(r)
 	if streams && r.GetBody != nil && r.ContentLength > 0 && r.ContentLength <= roomSize && !expectsContinue(r) {
@@ -195,7 +200,7 @@ func (l *link) send(streams bool) error {
 		}
 	}
 	switch {
-	case l.step == stepWrite: // there was no room for all of it
+	case l.step == stepWrite && l.err == nil: // there was no room for all of it
 		if _, err := l.conn.Write(l.out); err != nil {
 			return err
 		}
@@ -224,9 +229,11 @@ func (l *link) takeTurn(fd uintptr) bool {
 		if l.out = l.out[max(n, 0):]; len(l.out) > 0 {
 			return true
 		}
-		// The poller was asked before the look. What comes wakes it.
 		l.step = stepRead
-		return false
+		if l.used {
+			// The poller was asked before the look. What comes wakes it.
+			return false
+		}
 	}
 	n, err := readNow(fd, l.room.in[l.w:])
 	if err == syscall.EAGAIN {
@@ -268,12 +275,20 @@ func (l *link) came(n int) {
 }
 
 // again returns nil where a wait ended with err only because of a deadline that
-// was set for an earlier exchange: it is set anew then.
+// was set for an earlier exchange, or before the request was sent to its end: it is
+// set anew then.
 func (l *link) again(err error) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || l.cancelled.Load() || !l.due.IsZero() && !time.Now().Before(l.due) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || l.cancelled.Load() {
 		return err
 	}
-	return l.set(l.due)
+	due := l.due
+	if !due.IsZero() && l.upload != nil {
+		due = l.upload.due(l.c.o.ResponseTimeout)
+	}
+	if !due.IsZero() && !time.Now().Before(due) {
+		return err
+	}
+	return l.set(due)
 }
 
 // arm makes sure that a wait does not outlast what is due. A deadline that comes

@@ -7,7 +7,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -237,7 +241,152 @@ func TestContentBreaksOff(t *testing.T) {
 			t.Errorf("length %d: the origin took it for the whole", length)
 		}
 	}
-	if _, err := os.Stat("testdata"); err == nil {
-		t.Error("a fuzz target has found something that no seed tells of")
+}
+
+// TestSlowUpload: the response may take its time from the end of the request, not
+// from its beginning.
+func TestSlowUpload(t *testing.T) {
+	o := start(t, func(c net.Conn, r *http.Request) bool {
+		b, err := io.ReadAll(r.Body)
+		return err == nil && ok(c, string(b))
+	})
+	const within = 50 * time.Millisecond
+	c := o.client(t, func(o *Options) { o.ResponseTimeout = within })
+	r := request(t.Context(), "POST", "x", false)
+	parts := 0
+	r.ContentLength, r.Body = -1, io.NopCloser(readerFunc(func(p []byte) (int, error) {
+		if parts++; parts > 4 {
+			return 0, io.EOF
+		}
+		time.Sleep(within) // the client's pace
+		return copy(p, "x"), nil
+	}))
+	if got, err := read(c, r); got != "xxxx" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	silent := start(t, func(c net.Conn, r *http.Request) bool { io.Copy(io.Discard, c); return false })
+	c = silent.client(t, func(o *Options) { o.ResponseTimeout = within })
+	if _, err := read(c, request(t.Context(), "POST", "x", false)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("an origin that says nothing after it: %v", err)
+	}
+}
+
+// TestSlowOriginIsAskedOnce: that no answer came in time is no reason to ask again.
+func TestSlowOriginIsAskedOnce(t *testing.T) {
+	var asked atomic.Int64
+	var all sync.WaitGroup
+	all.Add(4)
+	o := start(t, func(c net.Conn, r *http.Request) bool {
+		if r.Header.Get("X-Slow") != "" {
+			asked.Add(1)
+			io.Copy(io.Discard, c)
+			return false
+		}
+		all.Done()
+		all.Wait()
+		return ok(c, "x")
+	})
+	c := o.client(t, nil)
+	var kept sync.WaitGroup
+	for range 4 {
+		kept.Go(func() { read(c, request(t.Context(), "GET", "", false)) })
+	}
+	kept.Wait()
+	if n := len(c.idle); n != 4 {
+		t.Fatalf("%d connections are kept", n)
+	}
+	c.o.ResponseTimeout = 20 * time.Millisecond
+	r := request(t.Context(), "GET", "", false)
+	r.Header.Set("X-Slow", "1")
+	if _, err := read(c, r); !errors.Is(err, os.ErrDeadlineExceeded) || asked.Load() != 1 {
+		t.Errorf("it was asked %d times: %v", asked.Load(), err)
+	}
+	if _, err := c.RoundTrip(request(t.Context(), "GET", "", false), "/a b", nil); err == nil || len(c.idle) != 3 {
+		t.Errorf("what cannot be sent has left %d connections: %v", len(c.idle), err)
+	}
+}
+
+// TestContentIsSentAgain: what is sent twice is sent whole the second time, while
+// the first sending may not have ended.
+func TestContentIsSentAgain(t *testing.T) {
+	content := strings.Repeat("x", 60<<10)
+	var lost atomic.Bool
+	o := start(t, func(c net.Conn, r *http.Request) bool {
+		if r.Header.Get("X-Lost") != "" && lost.CompareAndSwap(false, true) {
+			return false // without having read the content
+		}
+		b, _ := io.ReadAll(r.Body)
+		return ok(c, string(b))
+	})
+	for range 20 {
+		c := o.client(t, nil)
+		if _, err := read(c, request(t.Context(), "GET", "", false)); err != nil {
+			t.Fatal(err)
+		}
+		lost.Store(false)
+		r := request(t.Context(), "PUT", content, true)
+		r.Header.Set("X-Lost", "1")
+		r.Header.Set("Idempotency-Key", "1")
+		if got, err := read(c, r); got != content || err != nil {
+			t.Errorf("%d bytes came, %v", len(got), err)
+		}
+	}
+}
+
+// TestOriginSpeaksFirst: what a new connection brought before the request is read.
+func TestOriginSpeaksFirst(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	c := New(Options{ResponseTimeout: time.Minute})
+	link := newLink(c, nc)
+	if _, err := io.WriteString(theirs, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for link.silentPeek() {
+		runtime.Gosched()
+	}
+	r := request(t.Context(), "GET", "", false)
+	m := rooms.Get().(*room)
+	m.out, _ = m.appendRequest(m.out[:0], r, "/")
+	if resp, err := link.exchange(r, m, nil); err != nil || resp.StatusCode != 503 {
+		t.Errorf("%v, %v", resp, err)
+	}
+}
+
+// silentPeek reports whether nothing has come, and leaves there what has.
+func (l *link) silentPeek() (silent bool) {
+	_ = l.raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		silent = err == syscall.EAGAIN
+	})
+	return silent
+}
+
+// TestPanicOfInterim: it costs the connection, and no slot.
+func TestPanicOfInterim(t *testing.T) {
+	o := start(t, func(c net.Conn, r *http.Request) bool {
+		io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n\r\n")
+		return ok(c, "x")
+	})
+	c := o.client(t, func(o *Options) { o.MaxConns = 1 })
+	func() {
+		defer func() { recover() }()
+		c.RoundTrip(request(t.Context(), "GET", "", false), "/", func(int, http.Header) error { panic("interim") })
+	}()
+	if got, err := read(c, request(t.Context(), "GET", "", false)); got != "x" || err != nil {
+		t.Errorf("%q, %v", got, err)
 	}
 }

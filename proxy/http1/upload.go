@@ -14,12 +14,15 @@ import (
 // An upload sends content while it is read. The response may come before its end.
 type upload struct {
 	conn     net.Conn
-	r        *http.Request
+	body     io.ReadCloser
+	length   int64 // -1 or 0: not known
+	trailer  http.Header
 	may      chan struct{} // closed when it is known whether the origin wants the content; nil: it was not asked
 	said     sync.Once
 	unwanted bool          // it does not
 	over     chan struct{} // closed at its end
 	// After that:
+	ended    time.Time
 	err      error // why not all was sent
 	ofClient bool  // because it could not be read
 }
@@ -37,7 +40,7 @@ const (
 var uploadChunks = sync.Pool{New: func() any { b := make([]byte, chunkHead+uploadChunk+2); return &b }}
 
 func newUpload(c net.Conn, r *http.Request) *upload {
-	u := &upload{conn: c, r: r, over: make(chan struct{})}
+	u := &upload{conn: c, body: r.Body, length: r.ContentLength, trailer: r.Trailer, over: make(chan struct{})}
 	if expectsContinue(r) {
 		u.may = make(chan struct{})
 	}
@@ -68,7 +71,8 @@ func (u *upload) run() {
 	if u.err = errUnwanted; !u.unwanted {
 		u.err = u.send()
 	}
-	closeBody(u.r)
+	_ = u.body.Close()
+	u.ended = time.Now()
 	close(u.over)
 	if u.ofClient {
 		// The origin must not take what it has for the whole, nor wait for the rest.
@@ -82,15 +86,15 @@ func (u *upload) send() error {
 	chunk := uploadChunks.Get().(*[]byte)
 	defer uploadChunks.Put(chunk)
 	room := (*chunk)[chunkHead : chunkHead+uploadChunk]
-	for left := u.r.ContentLength; ; {
+	for left := u.length; ; {
 		p := room
 		if left > 0 {
 			p = p[:min(int64(len(p)), left)]
 		}
-		n, err := u.r.Body.Read(p)
+		n, err := u.body.Read(p)
 		if n > 0 {
 			b := p[:n]
-			if u.r.ContentLength <= 0 {
+			if u.length <= 0 {
 				b = chunkOf(*chunk, n)
 			}
 			if _, err := u.conn.Write(b); err != nil {
@@ -127,7 +131,7 @@ func chunkOf(b []byte, n int) []byte {
 // end is the last chunk and the trailer.
 func (u *upload) end() []byte {
 	b := []byte("0\r\n")
-	for k, vs := range u.r.Trailer {
+	for k, vs := range u.trailer {
 		for _, v := range vs {
 			if isToken(k) && plainValue(v) {
 				b = append(append(append(append(b, k...), ": "...), v...), "\r\n"...)
@@ -135,6 +139,16 @@ func (u *upload) end() []byte {
 		}
 	}
 	return append(b, "\r\n"...)
+}
+
+// due is when the response has to be there that may take d from the request's end.
+func (u *upload) due(d time.Duration) time.Time {
+	select {
+	case <-u.over:
+		return u.ended.Add(d)
+	default:
+		return time.Now().Add(d)
+	}
 }
 
 // whole waits a little for the end, and reports whether all was sent.
