@@ -40,10 +40,8 @@ func (s *site) visible(h http.Header) http.Header {
 
 // hide deletes the fields that clients do not see.
 func (s *site) hide(h http.Header) {
-	for k, hidden := range s.hidden {
-		if hidden {
-			delete(h, k)
-		}
+	for _, k := range s.hiding {
+		delete(h, k)
 	}
 }
 
@@ -54,8 +52,8 @@ func (s *site) hide(h http.Header) {
 func (s *site) split(h http.Header, omit []string) (visible, hidden store.Head) {
 	plain := s.plainlyTagged(h)
 	visible = storedHead(h, func(name string) bool { return s.hidden[name] || slices.Contains(omit, name) })
-	for k := range h {
-		if s.hidden[k] && !(plain && s.isTagField(k)) {
+	for _, k := range s.hiding {
+		if h[k] != nil && !(plain && s.isTagField(k)) {
 			hidden = storedHead(h, func(name string) bool {
 				return !s.hidden[name] || plain && s.isTagField(name) || slices.Contains(omit, name)
 			})
@@ -81,12 +79,24 @@ func (s *site) isTagField(name string) bool {
 
 // plainlyTagged reports whether h has no tag or dep field but the first of each.
 func (s *site) plainlyTagged(h http.Header) bool {
-	for k := range h {
-		if s.isTagField(k) && !slices.Contains(s.tagged[:min(1, len(s.tagged))], k) && !slices.Contains(s.deps[:min(1, len(s.deps))], k) {
-			return false
+	if s.groups && h[cacheGroups] != nil {
+		return false
+	}
+	for _, names := range [...][]string{s.tagged, s.deps} {
+		for _, k := range names[min(1, len(names)):] {
+			if h[k] != nil && k != firstName(s.tagged) && k != firstName(s.deps) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+func firstName(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 // tagFieldsOf returns the tag and dep fields that e came with, as far as split

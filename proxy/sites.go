@@ -20,6 +20,7 @@ type site struct {
 	warming  *origin
 	upgrader *httputil.ReverseProxy
 	hidden   map[string]bool // fields, in canonical form, that are not passed on to clients
+	hiding   []string        // those fields
 	tagged   []string        // TagFields without Cache-Groups, canonical
 	groups   bool            // TagFields has Cache-Groups
 	deps     []string        // DepFields, canonical
@@ -92,6 +93,11 @@ func (p *Proxy) newSite(c Site) *site {
 	}
 	for _, f := range slices.Concat(c.StripFields, []string{"Surrogate-Control", "Cache-Group-Invalidation"}) {
 		s.hidden[http.CanonicalHeaderKey(f)] = true
+	}
+	for f, hidden := range s.hidden {
+		if hidden {
+			s.hiding = append(s.hiding, f)
+		}
 	}
 	s.origin = p.newOrigin(s)
 	s.warming = p.apart(s, s.origin)
