@@ -73,12 +73,14 @@ func (b *bench) purgeStorm(ctx context.Context) error {
 	}
 	res := &stormResult{objects: b.o.stormed}
 	n, err := askedBy(origin, func() error {
-		for range b.o.rounds {
-			if err := b.stormRound(ctx, x, tags, page, res); err != nil {
-				return err
+		return b.pinned(func() error {
+			for range b.o.rounds {
+				if err := b.stormRound(ctx, x, tags, page, res); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err == nil && n > 0 {
 		err = fmt.Errorf("the origin was asked %d times for what was not purged", n)
