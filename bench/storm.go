@@ -103,11 +103,14 @@ func (b *bench) stormRound(ctx context.Context, x *server, tags []string, page f
 	}
 	var wg sync.WaitGroup
 	var purges []time.Duration
-	var purgeErr error
+	var purgeErr, traceErr error
 	wg.Go(func() { purges, purgeErr = soft(ctx, x, tags, b.o.storm) })
+	if b.o.profiles != "" && len(res.loud) == 0 {
+		wg.Go(func() { traceErr = b.trace(ctx, x) })
+	}
 	loud, err := paced(ctx, x.addr, stormHits, conns, b.o.storm, page)
 	wg.Wait()
-	if err = errors.Join(err, purgeErr); err != nil {
+	if err = errors.Join(err, purgeErr, traceErr); err != nil {
 		return err
 	}
 	res.quiet, res.loud = append(res.quiet, spreadOf(quiet)), append(res.loud, spreadOf(loud))
