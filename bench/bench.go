@@ -33,6 +33,7 @@ type bench struct {
 	program              string // surrogate
 	floor                string // the floor's program; empty without a compiler
 	server, client, both string // cores
+	all                  string // that this program may use
 
 	processes []*process // in the order they were started
 
@@ -63,6 +64,7 @@ func prepare(ctx context.Context, o options, progress io.Writer) (b *bench, err 
 	}
 	b.server, b.client = strconv.Itoa(cores[0]), strconv.Itoa(cores[min(1, len(cores)-1)])
 	b.both = b.server + "," + b.client
+	b.all = listCores(cores)
 	if b.server == b.client {
 		b.say("there is one core only: servers and load share it, and requests per second are both's")
 	}

@@ -47,6 +47,15 @@ func parseCores(list string) (cores []int, err error) {
 	return cores, nil
 }
 
+// listCores is a list that parseCores reads.
+func listCores(cores []int) string {
+	var list []string
+	for _, c := range cores {
+		list = append(list, strconv.Itoa(c))
+	}
+	return strings.Join(list, ",")
+}
+
 // machine is what the figures depend on, in a line.
 func machine() string {
 	model := runtime.GOARCH

@@ -70,7 +70,7 @@ func main() {
 	flag.StringVar(&only, "only", "", "`stages`, of "+strings.Join(stageNames(), ","))
 	flag.StringVar(&row, "row", "", "only the kinds of request that a `pattern` is found in, such as '^hit'")
 	flag.StringVar(&o.surrogate, "surrogate", "", "a `program` to measure in place of ./cmd/surrogate")
-	flag.StringVar(&o.profiles, "profiles", "", "`directory` for profiles of surrogate: of CPU for each kind of request, of the heap for memory")
+	flag.StringVar(&o.profiles, "profiles", "", "`directory` for profiles of surrogate: of CPU for each kind of request, of the heap for memory, a trace of the storm")
 	flag.Parse()
 	if *quick {
 		q := quickly()

@@ -38,6 +38,16 @@ func (b *bench) heap(ctx context.Context, x *server) error {
 	return download(ctx, "http://"+x.admin+"/debug/pprof/heap", file)
 }
 
+// trace records who runs when in surrogate, for a second.
+func (b *bench) trace(ctx context.Context, x *server) error {
+	if err := os.MkdirAll(b.o.profiles, 0o755); err != nil {
+		return err
+	}
+	file := filepath.Join(b.o.profiles, "storm.trace")
+	b.say("who runs when: go tool trace %s", file)
+	return download(ctx, "http://"+x.admin+"/debug/pprof/trace?seconds=1", file)
+}
+
 func download(ctx context.Context, url, file string) (err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

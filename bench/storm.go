@@ -73,12 +73,14 @@ func (b *bench) purgeStorm(ctx context.Context) error {
 	}
 	res := &stormResult{objects: b.o.stormed}
 	n, err := askedBy(origin, func() error {
-		for range b.o.rounds {
-			if err := b.stormRound(ctx, x, tags, page, res); err != nil {
-				return err
+		return b.pinned(func() error {
+			for range b.o.rounds {
+				if err := b.stormRound(ctx, x, tags, page, res); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err == nil && n > 0 {
 		err = fmt.Errorf("the origin was asked %d times for what was not purged", n)
@@ -101,11 +103,14 @@ func (b *bench) stormRound(ctx context.Context, x *server, tags []string, page f
 	}
 	var wg sync.WaitGroup
 	var purges []time.Duration
-	var purgeErr error
+	var purgeErr, traceErr error
 	wg.Go(func() { purges, purgeErr = soft(ctx, x, tags, b.o.storm) })
+	if b.o.profiles != "" && len(res.loud) == 0 {
+		wg.Go(func() { traceErr = b.trace(ctx, x) })
+	}
 	loud, err := paced(ctx, x.addr, stormHits, conns, b.o.storm, page)
 	wg.Wait()
-	if err = errors.Join(err, purgeErr); err != nil {
+	if err = errors.Join(err, purgeErr, traceErr); err != nil {
 		return err
 	}
 	res.quiet, res.loud = append(res.quiet, spreadOf(quiet)), append(res.loud, spreadOf(loud))

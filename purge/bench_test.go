@@ -69,6 +69,43 @@ func BenchmarkPurgeHTTP(b *testing.B) {
 	}
 }
 
+// BenchmarkSweep is the time from a purge's answer until all that fell is swept,
+// while nothing else is to be done.
+func BenchmarkSweep(b *testing.B) {
+	for _, n := range []int{1_000, 100_000, 1_000_000} {
+		for _, mode := range []string{"soft", "hard"} {
+			b.Run(fmt.Sprintf("objects=%d/%s", n, mode), func(b *testing.B) {
+				if n == 1_000_000 && testing.Short() {
+					b.Skip("a million objects need 1 GB")
+				}
+				for b.Loop() {
+					b.StopTimer()
+					s := memstore.New(memstore.Options{MaxBytes: 4 << 30})
+					fillStore(b, s, n)
+					over := make(chan struct{})
+					p := purge.New(purge.Options{Store: s, Over: func(string) { close(over) }})
+					ctx, cancel := context.WithCancel(b.Context())
+					ended := make(chan error)
+					go func() { ended <- p.Run(ctx) }()
+					b.StartTimer()
+					if _, err := p.Purge(ctx, purge.Request{Tags: []string{"all"}, Soft: mode == "soft"}); err != nil {
+						b.Fatal(err)
+					}
+					<-over
+					b.StopTimer()
+					cancel()
+					if err := <-ended; err != nil {
+						b.Fatal(err)
+					}
+					_ = s.Close()
+					b.StartTimer()
+				}
+				b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/sweep")
+			})
+		}
+	}
+}
+
 func fillStore(b *testing.B, s store.Store, n int) {
 	b.Helper()
 	body := make([]byte, 64)

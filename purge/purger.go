@@ -41,7 +41,8 @@ type Options struct {
 	// traffic; 1000 if 0. An id can be repeated as long as its receipt is kept.
 	Keep int
 	// Swept is handed the keys that fell, in batches, by Run; with the purge's
-	// ID, Receipt tells the rest. It may be nil.
+	// ID, Receipt tells the rest. The slice is used again, and for its keys see
+	// store.Swept. It may be nil.
 	Swept func(ev store.Event, keys []store.Swept)
 	// Over is told by Run that no more keys of the purge with this ID come. It may
 	// be nil.

@@ -157,13 +157,13 @@ func pause(ctx context.Context, d time.Duration) {
 // sweep sweeps up after one fence. The keys go out in batches, so that
 // rewarming starts before a long sweep ends.
 func (p *Purger) sweep(ctx context.Context, s sweep) {
-	var batch []store.Swept
+	batch := make([]store.Swept, 0, batchSize)
 	entries, bytes := 0, int64(0)
 	flush := func() {
 		if len(batch) > 0 && p.o.Swept != nil {
 			p.o.Swept(s.ev, batch)
 		}
-		batch = nil
+		batch = batch[:0]
 	}
 	turns := p.newTurns(ctx)
 	defer turns.end()

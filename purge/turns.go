@@ -10,10 +10,13 @@ import (
 // Sweeping is nobody's business who waits for an answer, so it takes at most half
 // of one core, of one node of a fleet, in turns of work and rest, stands back
 // while this node has purges to answer, and begins only when a purge's own answer
-// is likely to be out. A million entries take seconds.
+// is likely to be out. On one core a hit may have to wait for the end of a turn, so
+// turns are short. Where nobody else wants the core a rest lasts a millisecond, the
+// least that the scheduler waits in the network poller: a million entries take
+// seconds.
 const (
 	headStart = 2 * time.Millisecond
-	turn      = 500 * time.Microsecond
+	turn      = 200 * time.Microsecond
 	// standBack is the longest that a sweep stands back for purges: where there is
 	// always one, it has to go on all the same.
 	standBack = 10 * time.Millisecond
@@ -28,6 +31,7 @@ const sweepClaim = "\nsweep"
 // turns are the turns of work of one sweep.
 type turns struct {
 	p     *Purger
+	timer *time.Timer // one for all rests: they come by the thousand
 	claim store.Claim // to sweep for the fleet; nil if there is none, or no agreement
 	since time.Time   // when the claim was got
 	began time.Time   // when the turn began
@@ -35,7 +39,7 @@ type turns struct {
 
 // newTurns returns once a sweep may begin.
 func (p *Purger) newTurns(ctx context.Context) *turns {
-	t := &turns{p: p}
+	t := &turns{p: p, timer: time.NewTimer(0)}
 	t.begin(ctx)
 	return t
 }
@@ -47,9 +51,18 @@ func (t *turns) begin(ctx context.Context) {
 		t.since = time.Now()
 	}
 	for waited := time.Duration(0); p.purging.Load() > 0 && waited < standBack && ctx.Err() == nil; waited += look {
-		pause(ctx, look)
+		t.rest(ctx, look)
 	}
 	t.began = time.Now()
+}
+
+// rest waits for d or the end of ctx.
+func (t *turns) rest(ctx context.Context, d time.Duration) {
+	t.timer.Reset(d)
+	select {
+	case <-t.timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // claimSweep returns once no other node sweeps. Where that cannot be agreed upon,
@@ -77,7 +90,7 @@ func (t *turns) pass(ctx context.Context) {
 	if time.Since(t.since) >= sweepFor {
 		t.end()
 	}
-	pause(ctx, worked)
+	t.rest(ctx, worked)
 	t.begin(ctx)
 }
 

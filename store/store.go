@@ -96,6 +96,9 @@ type Store interface {
 	// however many of its names or picks fell. Keys stored anew since are
 	// spared and not yielded. After a soft purge nothing is reclaimed; the keys
 	// that became stale are yielded. Stopping early is harmless.
+	//
+	// It works in small steps, and whoever ranges over it decides how much of a
+	// core it takes, by resting between what is yielded.
 	Sweep(ctx context.Context, ev Event) iter.Seq2[Swept, error]
 
 	// Events yields the purges after seq, oldest first, and then waits for
@@ -184,7 +187,8 @@ type Event struct {
 	At  time.Time
 }
 
-// A Swept is one key that a purge took with it.
+// A Swept is one key that a purge took with it. Its key may share the memory of an
+// entry, body and all: clone it to keep it.
 type Swept struct {
 	Key     Key
 	Entries int   // how many entries (picks) fell under the key

@@ -119,7 +119,12 @@ func (r *Rewarmer) Fell(ev store.Event, keys []store.Swept) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.purges[ev.ID]
+	least := leastHeat * float64(r.o.Heat.scale)
 	for i := range keys {
+		// Most of what falls is not hot, and of that Look would make a list each.
+		if ev.Rewarm <= 0 && r.o.Heat.Of(keys[i].Key, now) < least {
+			continue
+		}
 		hot, ok := r.o.Heat.Look(keys[i].Key, now)
 		if !ok {
 			continue
@@ -128,7 +133,6 @@ func (r *Rewarmer) Fell(ev store.Event, keys []store.Swept) {
 		if ev.Rewarm > 0 {
 			site, n = "", ev.Rewarm
 		}
-		least := leastHeat * float64(r.o.Heat.scale)
 		if !served || n <= 0 || hot.Heat < least && ev.Rewarm <= 0 {
 			continue
 		}

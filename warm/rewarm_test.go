@@ -293,3 +293,20 @@ func TestRewarmIDUsedBefore(t *testing.T) {
 		}
 	})
 }
+
+// Of a hundred thousand keys that fall a hundred times a second few are hot.
+func TestRewarmAllocatesNothingForWhatIsNotHot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBringer(t)
+		defer b.stop()
+		var keys []store.Key
+		for i := range 100 {
+			keys = append(keys, b.ask(store.Key(fmt.Sprintf("http://shop.example/%d", i)), 1))
+		}
+		time.Sleep(time.Hour)
+		fell := swept(keys...)
+		if n := testing.AllocsPerRun(100, func() { b.Fell(purged("p", 0), fell) }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"hash/maphash"
 	"sync"
 
 	"surrogate/store"
@@ -11,23 +12,31 @@ const maxFallen = 10_000
 
 // fallen remembers which purge took a key last, for explain: an entry that is
 // gone cannot be asked what it was tagged with. It holds the latest ten to
-// twenty thousand.
+// twenty thousand, by a hash of each key: a purge may take a hundred times as many,
+// and whatever is allocated for one is garbage a moment later.
 type fallen struct {
+	seed     maphash.Seed
 	mu       sync.Mutex // guards the fields below
-	new, old map[store.Key]store.Seq
+	new, old map[uint64]store.Seq
 }
 
-func newFallen() *fallen { return &fallen{new: make(map[store.Key]store.Seq)} }
+func newFallen() *fallen {
+	return &fallen{seed: maphash.MakeSeed(), new: make(map[uint64]store.Seq), old: make(map[uint64]store.Seq)}
+}
+
+func (f *fallen) hash(key store.Key) uint64 { return maphash.String(f.seed, string(key)) }
 
 // note is what the purger calls when it has swept.
 func (f *fallen) note(ev store.Event, keys []store.Swept) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, k := range keys {
+	for i := range keys {
 		if len(f.new) == maxFallen {
-			f.old, f.new = f.new, make(map[store.Key]store.Seq)
+			f.old, f.new = f.new, f.old
+			clear(f.new)
 		}
-		f.new[k.Key] = max(f.new[k.Key], ev.Seq)
+		h := f.hash(keys[i].Key)
+		f.new[h] = max(f.new[h], ev.Seq)
 	}
 }
 
@@ -35,5 +44,6 @@ func (f *fallen) note(ev store.Event, keys []store.Swept) {
 func (f *fallen) by(key store.Key) store.Seq {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return max(f.new[key], f.old[key])
+	h := f.hash(key)
+	return max(f.new[h], f.old[h])
 }

@@ -224,6 +224,34 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A sweep allocates nothing for what it finds: what it would is garbage a moment
+// later, a hundred megabytes a second in a storm of purges.
+func TestSweepAllocatesNothingForAKey(t *testing.T) {
+	const n = 20_000
+	s := memstore.New(memstore.Options{})
+	defer s.Close()
+	for i := range n {
+		put(t, s, object(i))
+	}
+	ev, err := s.Purge(t.Context(), store.Purge{Names: []store.Name{"product"}, Soft: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	swept := 0
+	const runs = 3
+	allocs := testing.AllocsPerRun(runs, func() {
+		for range s.Sweep(t.Context(), ev) {
+			swept++
+		}
+	})
+	if swept != (runs+1)*n {
+		t.Errorf("%d swept, of %d", swept, (runs+1)*n)
+	}
+	if allocs > n/200 { // pages of a bitmap, a list that grows to a quantum's
+		t.Errorf("%v allocations for %d keys", allocs, n)
+	}
+}
+
 // Hits go on while many write; run with -race it is a test of the locks.
 func TestEverythingAtOnce(t *testing.T) {
 	s := memstore.New(memstore.Options{MaxBytes: 1 << 20, MaxFences: 50})

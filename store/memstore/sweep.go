@@ -4,20 +4,21 @@ import (
 	"context"
 	"iter"
 	"runtime"
-	"strings"
 	"time"
 
 	"surrogate/store"
 )
 
-// sweepBatch is how many records are looked at under one hold of Store.mu. After
-// sweepRest batches the sweep sleeps for a moment: on one core a goroutine that
-// only yields is always runnable, and while one is, the scheduler seldom asks
-// the network poller, so that those who come meanwhile wait for up to 10 ms.
+// A sweep holds Store.mu for a quantum at a time, and looks at the clock after
+// each few records: what one costs depends on its names and its picks. Who sweeps
+// rests in between, see store.Store.
+//
+// It makes no garbage that grows with what it finds. Collecting that is what hits
+// would pay for: on one core the collector's own sweep is always runnable, and while
+// something is, the scheduler does not ask the network poller.
 const (
-	sweepBatch = 128
-	sweepRest  = 8
-	restTime   = 50 * time.Microsecond
+	quantum = 200 * time.Microsecond
+	few     = 16
 )
 
 // A sweep visits what one purge killed or made stale.
@@ -31,19 +32,25 @@ type sweep struct {
 	out    []store.Swept
 }
 
-// A bitmap marks records by number. A number that is handed out again during
-// the sweep goes to an entry younger than the purge, which is no concern of it.
-type bitmap []uint64
+// A bitmap marks records by number, in pages that are there when one of theirs is
+// marked. A number that is handed out again during the sweep goes to an entry younger
+// than the purge, which is no concern of it.
+type bitmap []*[64]uint64
 
 func (b *bitmap) set(id uint32) {
-	for int(id/64) >= len(*b) {
-		*b = append(*b, 0)
+	page := int(id / 4096)
+	if more := page + 1 - len(*b); more > 0 {
+		*b = append(*b, make(bitmap, more)...)
 	}
-	(*b)[id/64] |= 1 << (id % 64)
+	if (*b)[page] == nil {
+		(*b)[page] = new([64]uint64)
+	}
+	(*b)[page][id/64%64] |= 1 << (id % 64)
 }
 
 func (b bitmap) has(id uint32) bool {
-	return int(id/64) < len(b) && b[id/64]&(1<<(id%64)) != 0
+	page := int(id / 4096)
+	return page < len(b) && b[page] != nil && b[page][id/64%64]&(1<<(id%64)) != 0
 }
 
 // Sweep implements store.Store. What it goes by is the event, not the fences,
@@ -58,39 +65,44 @@ func (s *Store) Sweep(ctx context.Context, ev store.Event) iter.Seq2[store.Swept
 			}
 		}
 		for n := range sw.names {
-			for w, more, batches := s.walk(n), true, 1; more; batches++ {
+			for w, more := s.walk(n), true; more; {
 				if err := s.usable(ctx); err != nil {
 					yield(store.Swept{}, err)
 					return
 				}
-				more = sw.batch(w)
+				began := time.Now()
+				more = sw.batch(w, began)
 				for _, x := range sw.out {
 					if !yield(x, nil) {
 						return
 					}
 				}
-				if runtime.Gosched(); more && batches%sweepRest == 0 { // those who wait for Store.mu come first
-					time.Sleep(restTime)
+				if len(sw.out) == 0 && more {
+					time.Sleep(time.Since(began)) // nobody else can: nothing was yielded
+				} else {
+					runtime.Gosched() // those who wait for Store.mu come first
 				}
 			}
 		}
 	}
 }
 
-// batch looks at the next few records of a walk.
-func (sw *sweep) batch(w *walk) (more bool) {
+// batch looks at the next records of a walk, for a quantum.
+func (sw *sweep) batch(w *walk, began time.Time) (more bool) {
 	s := sw.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed.Load() {
-		return false
-	}
 	sw.out = sw.out[:0]
-	sw.ids, more = w.next(sw.ids[:0], sweepBatch)
-	for _, id := range sw.ids {
-		// An earlier one's key may have taken this one with it.
-		if b := s.block(id); b != nil && b.ticket < sw.ev.Seq && w.carries(b) {
-			sw.key(id, b.key())
+	for more = true; more && !s.closed.Load(); {
+		sw.ids, more = w.next(sw.ids[:0], few)
+		for _, id := range sw.ids {
+			// An earlier one's key may have taken this one with it.
+			if b := s.block(id); b != nil && b.ticket < sw.ev.Seq && w.carries(b) {
+				sw.key(id, b.key())
+			}
+		}
+		if time.Since(began) >= quantum {
+			break
 		}
 	}
 	return more
@@ -100,7 +112,7 @@ func (sw *sweep) batch(w *walk) (more bool) {
 // once. A name of the purge led to the record found. The caller holds Store.mu.
 func (sw *sweep) key(found uint32, key string) {
 	s := sw.s
-	x := store.Swept{Key: store.Key(strings.Clone(key))} // of its own: the block is let go of
+	x := store.Swept{Key: store.Key(key)}
 	for id := s.first(string(x.Key)); id != 0; {
 		b := s.block(id)
 		next := b.next.Load()

@@ -46,7 +46,7 @@ func (s *Store) follow(ctx context.Context) error {
 
 const (
 	// turn is how long a sweep works before it rests for as long.
-	turn = 500 * time.Microsecond
+	turn = 200 * time.Microsecond
 	// headStart is how long it leaves the purge to be heard and answered, which all
 	// nodes have a part in.
 	headStart = 5 * time.Millisecond
@@ -67,7 +67,7 @@ func (s *Store) sweep(ctx context.Context, ev store.Event) {
 			s.fell(ev, keys)
 		}
 	}
-	var batch []store.Swept
+	batch := make([]store.Swept, 0, fellBatch)
 	began := time.Now()
 	for x, err := range s.mem.Sweep(ctx, ev) {
 		if err != nil {
@@ -75,7 +75,7 @@ func (s *Store) sweep(ctx context.Context, ev store.Event) {
 		}
 		if batch = append(batch, x); len(batch) == fellBatch {
 			tell(batch)
-			batch = nil
+			batch = batch[:0]
 		}
 		if worked := time.Since(began); worked >= turn {
 			if !rest(ctx, worked) {

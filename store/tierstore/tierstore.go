@@ -29,7 +29,8 @@ type Options struct {
 	// have fallen for all the node knows.
 	ServeDeaf bool
 	// Fell is handed the keys that each hard purge took from memory, in batches, and
-	// no keys when that was all. It may be nil, and must not wait.
+	// no keys when that was all. The slice is used again, and for its keys see
+	// store.Swept. It may be nil, and must not wait.
 	Fell func(ev store.Event, keys []store.Swept)
 	// MaxPuts bounds the puts below under way at once; 256 if 0.
 	MaxPuts int
