@@ -168,6 +168,7 @@ func (p *Pace) Begin(now time.Time, l Limits) {
 // An End is what came of a fetch that was begun.
 type End struct {
 	Asked  bool          // the origin was asked by it; false if there was no need, or a visitor's fetch did it
+	Other  bool          // it was no page, but a sitemap or an error: how long it took says nothing of pages
 	Failed bool          // no answer, or one that says the origin is unwell
 	Took   time.Duration // until the head of the answer
 	After  time.Duration // how long the origin wants to be left alone
@@ -189,7 +190,14 @@ func (p *Pace) End(now time.Time, l Limits, e End) {
 		p.fail(now)
 	default:
 		p.well()
-		p.own.add(now, e.Took, alone, time.Minute)
+		if e.Other {
+			break
+		}
+		within := time.Minute
+		if p.window <= 1 {
+			within = 4 * e.Took // less cannot be asked: if it is slow still, it is not for that
+		}
+		p.own.add(now, e.Took, alone, within)
 		switch {
 		case p.own.above(1):
 			p.halve(now)

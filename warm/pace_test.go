@@ -92,6 +92,28 @@ func TestPaceRampsUpAndStaysBelow(t *testing.T) {
 	p.between("in twelve seconds", p.begun, 430, 490)
 }
 
+// TestPaceLearnsFromPagesOnly: sitemaps and errors, which take next to nothing, do
+// not make ordinary pages look slow afterwards. Fast pages may, for a while: the
+// rest is found out to be ordinary when less does not make it faster.
+func TestPaceLearnsFromPagesOnly(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		other bool
+		least int // fetches in the ten seconds after
+	}{{"sitemaps", true, 170}, {"fast pages", false, 40}} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPaced(t, steady(300*time.Millisecond))
+			for range 30 {
+				p.Begin(p.now, p.limits)
+				p.now = p.now.Add(time.Millisecond)
+				p.End(p.now, p.limits, warm.End{Asked: true, Other: c.other, Took: time.Millisecond})
+			}
+			p.run(10 * time.Second)
+			p.between("in ten seconds", p.begun, c.least, 270)
+		})
+	}
+}
+
 func TestPaceKeepsTheRate(t *testing.T) {
 	for _, rate := range []float64{0.5, 3, 100} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {

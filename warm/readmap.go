@@ -49,7 +49,7 @@ func (in *Intake) sitemap(ctx context.Context, j store.Job) (r Result) {
 	began := time.Now()
 	defer func() { r.Took = time.Since(began) }()
 	resp, at, err := in.fetchSitemap(ctx, &j)
-	r.Origin = End{Asked: true, Took: time.Since(began)}
+	r.Origin = End{Asked: true, Other: true, Took: time.Since(began)}
 	if err != nil {
 		bad := troubled(err)
 		bad.Origin = r.Origin

@@ -127,7 +127,7 @@ func (n *node) warm(ctx context.Context, j store.Job) warm.Result {
 	r := n.proxy.Warm(ctx, proxy.WarmAsk{URL: j.URL, Vary: j.Vary, Pick: j.Pick, Force: j.Force, Body: j.Depth > 0})
 	out := warm.Result{
 		Outcome: store.Outcome{Why: r.Why, Bytes: r.Bytes, After: r.After},
-		Origin:  warm.End{Asked: r.Cost > 0, Failed: r.Unwell, Took: r.Cost, After: r.After},
+		Origin:  warm.End{Asked: r.Cost > 0, Other: r.Status >= 400, Failed: r.Unwell, Took: r.Cost, After: r.After},
 		Joined:  r.Joined, Status: r.Status, Page: r.Entry, Next: r.Location,
 	}
 	switch r.State {
