@@ -30,6 +30,16 @@ func (n *node) newQueue(cfg *config.Config) (store.Queue, error) {
 	return q, nil
 }
 
+// tellQueued says what ends with the program: a queue is kept in Redis alone.
+func (n *node) tellQueued() {
+	if n.redis != nil {
+		return
+	}
+	if s, err := n.queue.Stats(context.Background()); err == nil && s.Queued+s.Taken > 0 {
+		n.log.Warn("what was queued to be warmed is not kept without Redis", "urls", s.Queued+s.Taken)
+	}
+}
+
 // newIntake makes what takes in lists, sitemaps and crawls.
 func (n *node) newIntake() *warm.Intake {
 	o := warm.IntakeOptions{

@@ -110,3 +110,19 @@ func TestWarmInQuiet(t *testing.T) {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 }
+
+// TestWhatIsLostAtTheEnd: without Redis the queue ends with the program, which says
+// so.
+func TestWhatIsLostAtTheEnd(t *testing.T) {
+	s := newShelf(t)
+	s.gate = make(chan struct{})
+	t.Cleanup(func() { close(s.gate) })
+	p := serving(t, "--config", withSite(t, s.url, ""))
+	list := writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), "/a\n/b\n/c\n")
+	if code, out, errs := said(t, "warm", "--admin", p.admin, "--detach", list); code != 0 {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.ended(t)
+	p.log.await(t, `what was queued to be warmed is not kept without Redis.* urls=3`)
+}

@@ -111,6 +111,7 @@ func (n *node) close() {
 	n.stop()
 	n.working.Wait()
 	n.keys.close()
+	n.tellQueued()
 	if err := n.queue.Close(); err != nil {
 		n.log.Error("closing the queue of what is to be warmed", "error", err)
 	}
