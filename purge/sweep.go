@@ -12,7 +12,7 @@ import (
 
 const (
 	maxWaiting = 100_000 // sweeps waiting; beyond, they are left out
-	batchSize  = 500     // keys handed on at once
+	batchSize  = 100     // keys handed on at once
 )
 
 // A sweep is one fence to sweep up after.

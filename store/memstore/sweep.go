@@ -17,7 +17,7 @@ import (
 // would pay for: on one core the collector's own sweep is always runnable, and while
 // something is, the scheduler does not ask the network poller.
 const (
-	quantum = 200 * time.Microsecond
+	quantum = 100 * time.Microsecond
 	few     = 16
 )
 

@@ -51,7 +51,7 @@ const (
 	// nodes have a part in.
 	headStart = 5 * time.Millisecond
 	// fellBatch is how many keys Options.Fell is handed at a time.
-	fellBatch = 500
+	fellBatch = 100
 )
 
 // sweep frees what a purge killed in memory.
