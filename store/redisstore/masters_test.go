@@ -1,10 +1,15 @@
 package redisstore
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"surrogate/store"
 	"surrogate/store/redisstore/redistest"
@@ -46,6 +51,7 @@ func TestADeadMasterCostsItsSlotsOnly(t *testing.T) {
 			dead = r
 		}
 	}
+	replicated(dead)
 	dead.Kill()
 	refused := 0
 	for began := time.Now(); time.Since(began) < 300*time.Millisecond; {
@@ -76,4 +82,29 @@ func TestADeadMasterCostsItsSlotsOnly(t *testing.T) {
 	})
 	waitFor(t, "nobody is taken for dead", func() bool { return len(s.masters.open()) == 0 })
 	s.mustPurge(t, false, "x")
+}
+
+var (
+	masterOffset  = regexp.MustCompile(`master_repl_offset:(\d+)`)
+	replicaOffset = regexp.MustCompile(`slave0:.*state=online,offset=(\d+)`)
+)
+
+// replicated waits until r's replica has said that it has what r has now: who is
+// killed before that takes it along.
+func replicated(r *redistest.Server) {
+	goal := -1
+	r.Until("its replica has what it has", func(ctx context.Context, c *redis.Client) bool {
+		info := c.Info(ctx, "replication").Val()
+		offset := func(re *regexp.Regexp) int {
+			if m := re.FindStringSubmatch(info); m != nil {
+				n, _ := strconv.Atoi(m[1])
+				return n
+			}
+			return -1
+		}
+		if goal < 0 {
+			goal = offset(masterOffset)
+		}
+		return goal >= 0 && offset(replicaOffset) >= goal
+	})
 }
