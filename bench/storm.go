@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -96,10 +94,6 @@ func (b *bench) purgeStorm(ctx context.Context) error {
 
 func (b *bench) stormRound(ctx context.Context, x *server, tags []string, page func(i int) string, res *stormResult) error {
 	const conns = 8
-	// This program's own collector would take milliseconds from the load's core,
-	// which are more than one hit in a thousand.
-	runtime.GC()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	if _, err := paced(ctx, x.addr, stormHits, conns, b.o.storm/5, page); err != nil { // warm
 		return err
 	}
