@@ -3,9 +3,11 @@ package proxy
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"surrogate/store"
@@ -16,12 +18,28 @@ type flights struct {
 	mu  sync.Mutex
 	m   map[flightID]*flight
 	all sync.WaitGroup // every fetch, shared or not
+
+	// landings count the flights that were taken off the board, by a hash of their
+	// key: see landings.
+	seed  maphash.Seed
+	taken [256]atomic.Uint32
+}
+
+// landings returns a number that changes whenever a flight for k, or for some other
+// keys, is taken off the board. Who has looked in the store and wants to board has
+// to know: if a flight has landed in between, he has found neither it nor what it
+// stored.
+func (fs *flights) landings(k store.Key) uint32 { return fs.taken[fs.place(k)].Load() }
+
+func (fs *flights) place(k store.Key) int {
+	return int(maphash.String(fs.seed, string(k)) % uint64(len(fs.taken)))
 }
 
 // board returns the flight that q's client travels with, and its place in it. If
-// the flight was begun for it, it has to lead. after, when not nil, is a flight
-// that is no good to it and is replaced. An alone client shares with nobody.
-func (p *Proxy) board(found *store.Found, id flightID, after *flight, alone bool) (f *flight, rd *reader) {
+// the flight was begun for it, it has to lead. The flight that was no good to it
+// before is replaced. An alone client shares with nobody. There is no flight if one
+// has landed since the client looked in the store: it has to look again, once.
+func (p *Proxy) board(found *store.Found, id flightID, t *turn, alone bool) (f *flight, rd *reader) {
 	if alone {
 		f = newFlight(p.ctx, id, found.Ticket)
 		f.alone = true
@@ -29,8 +47,11 @@ func (p *Proxy) board(found *store.Found, id flightID, after *flight, alone bool
 	}
 	p.flights.mu.Lock()
 	defer p.flights.mu.Unlock()
-	if f = p.flights.m[id]; f != nil && f != after {
+	if f = p.flights.m[id]; f != nil && f != t.after {
 		return f, f.join(false)
+	}
+	if f == nil && !t.again && p.flights.landings(id.key) != t.landings {
+		return nil, nil
 	}
 	f = newFlight(p.ctx, id, found.Ticket)
 	p.flights.m[id] = f
@@ -144,6 +165,7 @@ func (p *Proxy) unboard(f *flight) {
 	p.flights.mu.Lock()
 	if p.flights.m[f.id] == f {
 		delete(p.flights.m, f.id)
+		p.flights.taken[p.flights.place(f.id.key)].Add(1)
 	}
 	p.flights.mu.Unlock()
 }

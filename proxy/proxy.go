@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -61,7 +62,7 @@ func New(o Options) (*Proxy, error) {
 		o.MaxRefreshes = 256
 	}
 	p.refreshing = make(chan struct{}, o.MaxRefreshes)
-	p.flights.m = make(map[flightID]*flight)
+	p.flights.m, p.flights.seed = make(map[flightID]*flight), maphash.MakeSeed()
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.counts = newCounts(o.Metrics)
 	if err := p.SetSites(o.Sites); err != nil {
@@ -183,6 +184,7 @@ func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 	var t turn
 	for t.count = 1; ; t.count++ {
 		q.deaf = !p.hears()
+		t.landings = p.flights.landings(q.key)
 		found, err := p.store.Get(r.Context(), q.key, q)
 		if q.storable = err == nil; !q.storable {
 			// Reads fail open: the origin answers, and nothing is stored.
@@ -237,9 +239,11 @@ func (p *Proxy) lookup(o *outcome, r *http.Request, q *request) {
 
 // A turn is one look of a client that may have to look again.
 type turn struct {
-	count  int
-	after  *flight // the flight that was no good to it
-	failed bool    // because it failed, or did not answer
+	count    int
+	landings uint32  // before it looked
+	again    bool    // it looks because a flight had landed meanwhile
+	after    *flight // the flight that was no good to it
+	failed   bool    // because it failed, or did not answer
 }
 
 func (t *turn) last() bool { return t.count >= maxTurns }
@@ -249,7 +253,11 @@ func (t *turn) last() bool { return t.count >= maxTurns }
 // when it has to look again.
 func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found, d decision, t *turn) bool {
 	alone := !q.storable || q.asked.directives.noStore || p.unshared.has(q.key, q.arrived) || t.last() && !t.failed
-	f, rd := p.board(found, q.flightID(found), t.after, alone)
+	f, rd := p.board(found, q.flightID(found), t, alone)
+	if f == nil {
+		t.again = true
+		return false
+	}
 	defer f.leave(rd)
 	patience, onHint := q.site.Fill.Wait, func(h hint) { o.interim(h.status, h.header) }
 	if rd.led {
