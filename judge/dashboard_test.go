@@ -116,7 +116,7 @@ func TestDashboardShowsWarming(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	b.says(`document.querySelector("#warmed").innerText`, "1\nhits that warming caused")
+	b.says(`document.querySelector("#warmed").innerText`, "1\nwarmed pages asked for")
 
 	var down []string
 	for i := range 20 {

@@ -255,7 +255,7 @@ func (n *node) waits(ctx context.Context) map[string]warm.SiteWait {
 // A warmReport is what warming came to.
 type warmReport struct {
 	warm.Stats
-	Used     uint64 `json:"used"`     // warmed, and asked for since: each a visitor who did not wait for the origin
+	Used     uint64 `json:"used"`     // pages warmed, and asked for since: for each of them a visitor did not wait for the origin
 	Unused   uint64 `json:"unused"`   // warmed, and fell or expired before anyone asked
 	Rewarmed uint64 `json:"rewarmed"` // pages queued because a purge took them
 }

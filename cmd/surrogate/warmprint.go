@@ -66,7 +66,7 @@ func printStatus(out io.Writer, s *warm.Status) {
 		fmt.Fprintf(out, "%16d  %s: %s\n", r.Count, r.Why, someOf(r.URLs, r.Count))
 	}
 	figure(s.Failed, "failed")
-	figure(s.Dropped, "dropped: the queue is full, or the run was cancelled")
+	figure(s.Dropped, dropped(s))
 	for _, f := range s.Failures {
 		fmt.Fprintf(out, "  failed  %s: %s\n", f.URL, f.Why)
 	}
@@ -76,6 +76,14 @@ func printStatus(out io.Writer, s *warm.Status) {
 	for _, r := range s.Rejected {
 		fmt.Fprintf(out, "  left out  %s\n", r)
 	}
+}
+
+// dropped says why URLs of a run were dropped, as far as that is known.
+func dropped(s *warm.Status) string {
+	if s.State == "cancelled" {
+		return "dropped: the run was cancelled"
+	}
+	return "dropped: more than warm.queue waited, and they were the coldest, or more than warm.max_urls in one run"
 }
 
 // someOf is a line of the first of so many URLs.

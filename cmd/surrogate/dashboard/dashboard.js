@@ -95,7 +95,7 @@ function showWarming(w, runs) {
   $("warming").hidden = !$("cold").hidden;
   $("warmed").replaceChildren(
     tile("pages warmed", number(w.warmed)),
-    tile("hits that warming caused", number(w.used), "rate"),
+    tile("warmed pages asked for", number(w.used), "rate"),
     tile("warmed in vain", number(w.unused)),
     tile("failed", number(w.failed)),
     tile("wait to be warmed", number(w.queue.queued + w.queue.taken)),
