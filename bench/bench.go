@@ -32,6 +32,7 @@ type bench struct {
 	self                 string // this program
 	program              string // surrogate
 	floor                string // the floor's program; empty without a compiler
+	certificate          string // a file, with its key
 	server, client, both string // cores
 	all                  string // that this program may use
 
@@ -85,6 +86,9 @@ func prepare(ctx context.Context, o options, progress io.Writer) (b *bench, err 
 	b.shm = b.dir
 	if dir, err := os.MkdirTemp("/dev/shm", "surrogate-bench-"); err == nil {
 		b.shm = dir
+	}
+	if b.certificate, err = b.certify(); err != nil {
+		return nil, err
 	}
 	return b, b.build(ctx)
 }

@@ -70,7 +70,10 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log("\n" + out.String())
-	want := []string{"| hit, 1 KiB |", "| miss, 1 KiB, stored |", " 2,000, beyond those, surrogate |", "on 1,000 objects, request to answer, surrogate |", "hits a second, quiet", "visitors a second, an origin", "visitors' own misses"}
+	want := []string{"| hit, 1 KiB |", "| hit, 1 KiB, TLS |", "| miss, 1 KiB, stored |", " 2,000, beyond those, surrogate |", "on 1,000 objects, request to answer, surrogate |", "hits a second, quiet", "visitors a second, an origin", "visitors' own misses"}
+	if has("h2load") {
+		want = append(want, "| hit, 1 KiB, HTTP/2 |")
+	}
 	if has("redis-server") {
 		want = append(want, "| hit from Redis, 1 KiB |", "a bare GET's", "50 clients at once on a cold key", "in force on three nodes")
 	}
@@ -168,6 +171,31 @@ func TestPlausible(t *testing.T) {
 	for _, l := range []load{{}, {Requests: 5, Refused: 1}, {Requests: 5, Broken: 1}} {
 		if l.err() == nil {
 			t.Errorf("%+v is no error", l)
+		}
+	}
+}
+
+// What h2load says of a run, and its log.
+func TestParseH2load(t *testing.T) {
+	said := func(requests string) string {
+		return "starting benchmark...\n\nfinished in 1.50s, 2.00 req/s, 3.00KB/s\nrequests: " + requests + `
+status codes: 3 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 3.28KB (3358) total, 210B (210) headers (space savings 91.51%), 3.00KB (3072) data
+                     min         max         mean         sd        +/- sd
+`
+	}
+	times := "1700000000000001\t200\t150\n1700000000000002\t200\t90\n1700000000000003\t200\t2000\n"
+	got, err := parseH2load(said("4 total, 4 started, 3 done, 3 succeeded, 0 failed, 0 errored, 0 timeout"), times)
+	if want := (load{Requests: 3, Bytes: 3072, Micros: 1_500_000, P50: 150, P99: 2000, P999: 2000}); err != nil || got != want {
+		t.Errorf("read %+v, %v", got, err)
+	}
+	got, err = parseH2load(said("4 total, 4 started, 4 done, 1 succeeded, 3 failed, 1 errored, 1 timeout"), times)
+	if err != nil || got.Broken != 2 || got.Refused != 1 {
+		t.Errorf("of failures it read %+v, %v", got, err)
+	}
+	for _, bad := range [][2]string{{"", times}, {said("4 done"), times}, {said("4 total, 4 started, 3 done, 3 succeeded, 0 failed, 0 errored, 0 timeout"), "200\t15\n"}} {
+		if got, err := parseH2load(bad[0], bad[1]); err == nil {
+			t.Errorf("%q is %+v", bad, got)
 		}
 	}
 }

@@ -34,7 +34,17 @@ func dial(addr string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, in: bufio.NewReaderSize(c, 64<<10)}, nil
+	return newConn(c), nil
+}
+
+func newConn(c net.Conn) *conn { return &conn{Conn: c, in: bufio.NewReaderSize(c, 64<<10)} }
+
+// browser is what a browser sends, as NAME, VALUE pairs; files/load.lua has the same.
+var browser = []string{
+	"User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+	"Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+	"Accept-Language", "en-US,en;q=0.5",
+	"Accept-Encoding", "gzip, deflate",
 }
 
 // request is a GET as wrk sends it (files/load.lua); fields are NAME, VALUE pairs.
@@ -45,10 +55,7 @@ func request(addr, path string, fields ...string) []byte {
 func requestOf(method, addr, path string, fields ...string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, addr)
-	b.WriteString("User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n" +
-		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n" +
-		"Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate\r\n")
-	for pair := range slices.Chunk(fields, 2) {
+	for pair := range slices.Chunk(append(slices.Clone(browser), fields...), 2) {
 		fmt.Fprintf(&b, "%s: %s\r\n", pair[0], pair[1])
 	}
 	b.WriteString("\r\n")
@@ -112,6 +119,10 @@ func (a answer) field(name string) string {
 
 // get asks once, on a connection of its own.
 func get(addr, path string, fields ...string) (answer, error) {
+	return getBy(dial, addr, path, fields...)
+}
+
+func getBy(dial func(addr string) (*conn, error), addr, path string, fields ...string) (answer, error) {
 	c, err := dial(addr)
 	if err != nil {
 		return answer{}, err
@@ -127,6 +138,10 @@ func get(addr, path string, fields ...string) (answer, error) {
 // fill asks a server for n paths, several at a time, all of which have to be
 // answered with 200.
 func fill(ctx context.Context, addr string, n int, path func(i int) string) error {
+	return fillBy(ctx, dial, addr, n, path)
+}
+
+func fillBy(ctx context.Context, dial func(addr string) (*conn, error), addr string, n int, path func(i int) string) error {
 	const clients = 8
 	var next atomic.Int64
 	failed := make(chan error, clients)

@@ -18,16 +18,17 @@
 //     medians. Other work on the machine disturbs them alike.
 //   - CPU is what the kernel accounts to the processes of a server, softirqs in
 //     their time included, over the requests that it answered meanwhile. Times to
-//     answer are those of a closed loop at saturation, wrk's: they say how evenly a
-//     server treats its connections, not how long a visitor of an idle one waits.
+//     answer are those of a closed loop at saturation, wrk's or h2load's: they say
+//     how evenly a server treats its connections, not how long a visitor of an idle
+//     one waits.
 //   - Visitors after a purge come when they are due, however many wait, and their
 //     times count from then. With rewarming and without, the same ones come at the
 //     same time, each to a server with an origin of its own.
 //   - Nothing is measured before it was looked at: status, length, content and
 //     fields of an answer, and whether the origin was asked for it. During a
-//     measurement wrk counts failures, the bytes must come to as much as was looked
-//     at, and the origin must have been asked as often as the row says. Otherwise
-//     the run fails.
+//     measurement wrk and h2load count failures, the bytes must come to as much as
+//     was looked at, and the origin must have been asked as often as the row says.
+//     Otherwise the run fails.
 //
 // What it starts it stops, on an interrupt too. Everything it writes is in a
 // temporary directory.

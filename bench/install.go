@@ -20,6 +20,7 @@ type need struct {
 var needs = []need{
 	{program: "taskset", pkg: "util-linux", must: true},
 	{program: "wrk", pkg: "wrk", must: true},
+	{program: "h2load", pkg: "nghttp2-client"},
 	{program: "gcc", pkg: "gcc"},
 	{pattern: "/usr/include/stdio.h", pkg: "libc6-dev"},
 	{program: "haproxy", pkg: "haproxy"},

@@ -74,13 +74,12 @@ func machine() string {
 // versions are those of the programs that take part, in a line.
 func versions() string {
 	said := []string{runtime.Version()}
-	for _, p := range []struct {
-		name string
-		args []string
-	}{{"haproxy", []string{"-v"}}, {"nginx", []string{"-v"}}, {"varnishd", []string{"-V"}}, {"redis-server", []string{"-v"}}, {"wrk", []string{"-v"}}} {
-		out, _ := exec.Command(p.name, p.args...).CombinedOutput() // some exit with 1 after this
+	for _, p := range []struct{ name, arg, says string }{
+		{"haproxy", "-v", "HAProxy"}, {"nginx", "-v", "nginx"}, {"varnishd", "-V", "Varnish"}, {"redis-server", "-v", "Redis"}, {"wrk", "-v", "wrk"}, {"h2load", "--version", "h2load"},
+	} {
+		out, _ := exec.Command(p.name, p.arg).CombinedOutput() // some exit with 1 after this
 		if v := regexp.MustCompile(`\d+\.\d+\.\d+`).Find(out); v != nil {
-			said = append(said, strings.TrimSuffix(strings.TrimSuffix(p.name, "-server"), "d")+" "+string(v))
+			said = append(said, p.says+" "+string(v))
 		}
 	}
 	return strings.Join(said, ", ")

@@ -119,7 +119,7 @@ func quickly() options {
 	o.fleet, o.fleetPurges = 1000, 5
 	o.storm, o.stormed = 300*time.Millisecond, 500
 	o.rush = rushSize{products: 250, visited: 500, perSecond: 100, quiet: 300 * time.Millisecond, after: time.Second}
-	o.rows = []row{rows[hitRow], rows[missRow]}
+	o.rows = []row{rows[hitRow], rows[missRow], rows[tlsRow], rows[http2Row]}
 	o.redisRows = redisRows[:1]
 	o.settle, o.install = 100*time.Millisecond, false
 	return o

@@ -25,15 +25,25 @@ var names = []string{floorName, surrogateName, haproxyName, nginxName, varnishNa
 // A server is something that is measured.
 type server struct {
 	*process
-	addr  string
-	admin string // surrogate's
-	files string // where it keeps what it stores, if not in memory
-	purge func(tag string) []byte
+	addr   string
+	secure string // over TLS, where it speaks that
+	admin  string // surrogate's
+	files  string // where it keeps what it stores, if not in memory
+	purge  func(tag string) []byte
+}
+
+// at is where a server is asked by a kind of row.
+func (x *server) at(o over) string {
+	if o == overTCP {
+		return x.addr
+	}
+	return x.secure
 }
 
 // A setting is what the configurations are made from.
 type setting struct {
-	Port, Admin            int
+	Port, Secure, Admin    int
+	Certificate            string
 	Origin                 string
 	OriginHost, OriginPort string
 	Dir, Files             string
@@ -55,9 +65,13 @@ func (b *bench) setting(name, origin string, megabytes int) (setting, error) {
 	s := setting{
 		Origin: origin, OriginHost: host, OriginPort: originPort,
 		Megabytes: megabytes, IndexMegabytes: max(16, megabytes/16), FileMegabytes: 4 * megabytes,
-		Root: os.Geteuid() == 0, Xkey: hasFile(xkeyPattern),
+		Certificate: b.certificate,
+		Root:        os.Geteuid() == 0, Xkey: hasFile(xkeyPattern),
 	}
 	if s.Port, err = port(); err != nil {
+		return setting{}, err
+	}
+	if s.Secure, err = port(); err != nil {
 		return setting{}, err
 	}
 	if s.Admin, err = port(); err != nil {
@@ -95,7 +109,7 @@ func (b *bench) launch(ctx context.Context, name, origin string, megabytes int) 
 }
 
 func (b *bench) launchAs(ctx context.Context, name string, s setting, cores string) (*server, error) {
-	x := &server{addr: addrOf(s.Port)}
+	x := &server{addr: addrOf(s.Port), secure: addrOf(s.Secure)}
 	conf := func(file string) (string, error) {
 		path := filepath.Join(s.Dir, file)
 		return path, b.write(file, path, s)

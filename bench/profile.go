@@ -24,7 +24,7 @@ func (b *bench) profile(ctx context.Context, r row, x *server, path string) erro
 	go func() {
 		taken <- download(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", x.admin, b.o.seconds), file)
 	}()
-	_, err := b.wrk(ctx, x.addr, path, r.objects, r.fields...)
+	_, err := b.load(ctx, r, x, path)
 	return errors.Join(err, <-taken)
 }
 

@@ -9,8 +9,8 @@ import (
 
 // The rows whose answers are not in memory, because that has room for few of them.
 var redisRows = []row{
-	{"hit from Redis, 1 KiB", kindHit, 1 << 10, 20_000, 200, true, nil, []string{surrogateName}},
-	{"hit from Redis, 10 KiB", kindHit, 10 << 10, 5_000, 200, true, nil, []string{surrogateName}},
+	{"hit from Redis, 1 KiB", kindHit, 1 << 10, 20_000, 200, true, nil, []string{surrogateName}, overTCP},
+	{"hit from Redis, 10 KiB", kindHit, 10 << 10, 5_000, 200, true, nil, []string{surrogateName}, overTCP},
 }
 
 // redisMegabytes is the memory in front of Redis: the least there can be.

@@ -23,29 +23,54 @@ type row struct {
 	hit     bool     // the origin is not asked
 	fields  []string // of the request
 	names   []string // of the servers
+	over    over
 }
+
+// over is what a request comes over.
+type over uint8
+
+const (
+	overTCP over = iota
+	overTLS
+	overHTTP2 // and TLS
+)
 
 var (
 	caches  = []string{surrogateName, haproxyName, nginxName, varnishName}
 	hitters = append([]string{floorName}, caches...)
+	secured = []string{surrogateName, haproxyName, nginxName} // that speak TLS
 	session = []string{"Cookie", "session=0123456789abcdef"}
 )
 
-// The rows that targets speak of.
+// dialer opens connections for a kind of row. What HTTP/2 is asked for is looked up
+// by the same names as over TLS alone, so that can fill a cache for it.
+func dialer(o over) func(addr string) (*conn, error) {
+	if o == overTCP {
+		return dial
+	}
+	return dialTLS
+}
+
+// Rows that others speak of.
 const (
 	hitRow   = 0
 	hit10Row = 1
 	missRow  = 4
 	passRow  = 5
+	tlsRow   = 6
+	http2Row = 8
 )
 
 var rows = []row{
-	{"hit, 1 KiB", kindHit, 1 << 10, 1000, 200, true, nil, hitters},
-	{"hit, 10 KiB", kindHit, 10 << 10, 1000, 200, true, nil, hitters},
-	{"hit, 100 KiB", kindHit, 100 << 10, 100, 200, true, nil, hitters},
-	{"304, to If-None-Match", kindHit, 1 << 10, 1000, 304, true, []string{"If-None-Match", etagOf(1 << 10)}, hitters},
-	{"miss, 1 KiB, stored", kindHit, 1 << 10, 0, 200, false, nil, caches},
-	{"passed through, 1 KiB", kindOwn, 1 << 10, 100, 200, false, session, append(slices.Clone(caches), reverseName)},
+	{"hit, 1 KiB", kindHit, 1 << 10, 1000, 200, true, nil, hitters, overTCP},
+	{"hit, 10 KiB", kindHit, 10 << 10, 1000, 200, true, nil, hitters, overTCP},
+	{"hit, 100 KiB", kindHit, 100 << 10, 100, 200, true, nil, hitters, overTCP},
+	{"304, to If-None-Match", kindHit, 1 << 10, 1000, 304, true, []string{"If-None-Match", etagOf(1 << 10)}, hitters, overTCP},
+	{"miss, 1 KiB, stored", kindHit, 1 << 10, 0, 200, false, nil, caches, overTCP},
+	{"passed through, 1 KiB", kindOwn, 1 << 10, 100, 200, false, session, append(slices.Clone(caches), reverseName), overTCP},
+	{"hit, 1 KiB, TLS", kindHit, 1 << 10, 1000, 200, true, nil, secured, overTLS},
+	{"hit, 10 KiB, TLS", kindHit, 10 << 10, 1000, 200, true, nil, secured, overTLS},
+	{"hit, 1 KiB, HTTP/2", kindHit, 1 << 10, 1000, 200, true, nil, secured, overHTTP2},
 }
 
 // A sample is one measurement.
@@ -100,7 +125,7 @@ func (b *bench) requests(ctx context.Context) error {
 		var canned []byte
 		for _, name := range r.names {
 			x := servers[name]
-			if x == nil {
+			if x == nil || r.over == overHTTP2 && !has("h2load") {
 				continue
 			}
 			wire, err := b.check(ctx, r, x, origin, prefix)
@@ -110,7 +135,11 @@ func (b *bench) requests(ctx context.Context) error {
 			if name == surrogateName {
 				canned = wire
 			}
-			turns = append(turns, &turn{&results[i], x, prefix, len(wire)})
+			size := len(wire)
+			if r.over == overHTTP2 {
+				size = r.size // h2load counts bodies
+			}
+			turns = append(turns, &turn{&results[i], x, prefix, size})
 		}
 		if slices.Contains(r.names, floorName) && b.there(floorName) {
 			x, err := b.launchFloor(ctx, canned)
@@ -167,7 +196,7 @@ func (b *bench) check(ctx context.Context, r row, x *server, origin, prefix stri
 	const looks = 20
 	several := func() (err error) {
 		for i := range looks {
-			if wire, err = look(r, x.addr, path(i)); err != nil {
+			if wire, err = look(r, x, path(i)); err != nil {
 				return err
 			}
 		}
@@ -194,7 +223,7 @@ func (b *bench) check(ctx context.Context, r row, x *server, origin, prefix stri
 // machine a fleet's store may have missed some.
 func warm(ctx context.Context, r row, x *server, origin string, path func(i int) string) error {
 	for range 5 {
-		once := func() error { return fill(ctx, x.addr, r.objects, path) }
+		once := func() error { return fillBy(ctx, dialer(r.over), x.at(r.over), r.objects, path) }
 		if err := once(); err != nil {
 			return err
 		}
@@ -219,8 +248,14 @@ func askedBy(origin string, f func() error) (int64, error) {
 }
 
 // look asks for one path and checks the answer against what the origin says.
-func look(r row, addr, path string) ([]byte, error) {
-	a, err := get(addr, path, r.fields...)
+func look(r row, x *server, path string) ([]byte, error) {
+	ask := getHTTP2
+	if r.over != overHTTP2 {
+		ask = func(addr, path string, fields ...string) (answer, error) {
+			return getBy(dialer(r.over), addr, path, fields...)
+		}
+	}
+	a, err := ask(x.at(r.over), path, r.fields...)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +299,7 @@ func (b *bench) measure(ctx context.Context, r row, x *server, origin, path stri
 		return sample{}, err
 	}
 	began := time.Now()
-	l, err := b.wrk(ctx, x.addr, path, r.objects, r.fields...)
+	l, err := b.load(ctx, r, x, path)
 	if err != nil {
 		return sample{}, err
 	}
