@@ -13,6 +13,7 @@ has npm || lack npm
 has redis-server || lack redis-server
 has nginx || lack nginx-light
 has wrk || lack wrk
+has h2load || lack nghttp2-client
 has chromium || lack chromium
 has php || lack php-cli
 [ -e /usr/share/doc/python-jinja2-doc/html/index.html ] || lack python-jinja2-doc
