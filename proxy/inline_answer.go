@@ -21,6 +21,7 @@ type inlineHit struct {
 	key    store.Key // a view
 	found  store.Found
 	d      decision
+	body   []byte      // to be sent
 	vec    [2][]byte   // head and body
 	bufs   net.Buffers // of vec
 }
@@ -28,6 +29,27 @@ type inlineHit struct {
 // inlineCopy is the length up to which copying a body behind its head costs less
 // than writing the two from where they are.
 const inlineCopy = 16 << 10
+
+// meet does for a hit that was found what comes before its answer is written. b is
+// its request. false: it is not answered inline after all.
+func (c *inlineConn) meet(sc *scratch, b []byte, now time.Time) (o outcome, ok bool) {
+	h, p := &sc.hit, c.in.proxy
+	e := &h.found.Entry
+	o = outcome{site: h.site, method: http.MethodGet, arrived: now, hit: true, status: e.Status}
+	if h.ask.head {
+		o.method = http.MethodHead
+	}
+	if p.wantsEarly(h.site, &h.found, now) && !c.refresh(h, b, now) {
+		return o, false
+	}
+	p.serve(e, now, true)
+	if e.Status == http.StatusOK && notModifiedBy(h.ask.all("If-None-Match", &h.ask.noneMatch, h.ask.matches), h.ask.all("If-Modified-Since", &h.ask.since, h.ask.sinces), e) {
+		o.status = http.StatusNotModified
+	} else if !h.ask.head {
+		h.body = e.Body
+	}
+	return o, true
+}
 
 // answer answers the request at the front of b if it is a hit that is answered
 // inline, and returns its length; 0 if it is not. now is when b was there, and
@@ -39,36 +61,25 @@ func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) 
 		return 0, nil
 	}
 	defer h.forget()
-	e := &h.found.Entry
-	o := outcome{site: h.site, method: http.MethodGet, arrived: *now, hit: true, status: e.Status}
-	if h.ask.head {
-		o.method = http.MethodHead
-	}
-	p := c.in.proxy
-	if p.wantsEarly(h.site, &h.found, *now) && !c.refresh(h, b[:size], *now) {
+	o, ok := c.meet(sc, b[:size], *now)
+	if !ok {
 		return 0, nil
 	}
-	p.serve(e, *now, true)
-	var body []byte
-	if e.Status == http.StatusOK && notModifiedBy(h.ask.all("If-None-Match", &h.ask.noneMatch, h.ask.matches), h.ask.all("If-Modified-Since", &h.ask.since, h.ask.sinces), e) {
-		o.status = http.StatusNotModified
-		sc.out = appendNotModified(sc.out[:0], e, h.d.age, h.d.fresh)
+	if o.status == http.StatusNotModified {
+		sc.out = appendNotModified(sc.out[:0], &h.found.Entry, h.d.age, h.d.fresh)
 	} else {
-		sc.out = appendHit(sc.out[:0], e, h.d.age, h.d.fresh)
-		if !h.ask.head {
-			body = e.Body
-		}
+		sc.out = appendHit(sc.out[:0], &h.found.Entry, h.d.age, h.d.fresh)
 	}
 	if !c.moves(stateLooking, stateAnswering) {
 		return 0, net.ErrClosed
 	}
 	var err error
-	o.bytes, err = c.send(sc, body)
+	o.bytes, err = c.send(sc, h.body)
 	o.gone = err != nil
 	c.answered = true
 	*now = time.Now()
 	c.last = *now
-	took := now.Sub(o.arrived)
+	took, p := now.Sub(o.arrived), c.in.proxy
 	p.counts.record(&o, took, sc.lane)
 	if p.logs() {
 		p.logAccess(&o, took, c.client(), strings.Clone(h.ask.host), strings.Clone(h.ask.target), "HTTP/1.1")
@@ -119,6 +130,7 @@ func (c *inlineConn) find(sc *scratch, now time.Time) bool {
 // forget lets go of the entry: a scratch is kept longer.
 func (h *inlineHit) forget() {
 	h.found = store.Found{}
+	h.body = nil
 	h.vec = [2][]byte{}
 	h.bufs = nil
 }

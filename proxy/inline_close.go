@@ -25,6 +25,9 @@ func (c *inlineConn) CloseWrite() error {
 // Close implements net.Conn. While an answer is being written, the connection
 // is closed at its end, unless Inline.Cut comes before it.
 func (c *inlineConn) Close() error {
+	if h := c.http2.Load(); h != nil {
+		defer h.ended()
+	}
 	for {
 		switch s := c.state.Load(); s {
 		case stateOpen:

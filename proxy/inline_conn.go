@@ -33,6 +33,8 @@ type inlineConn struct {
 	last     time.Time // the end of the last inline answer since net/http set the deadline
 
 	state atomic.Uint32
+
+	http2 atomic.Pointer[http2Conn] // nil where it speaks HTTP/1.1
 }
 
 // A phase is where net/http is in its round: whether what it reads next begins a
@@ -79,6 +81,9 @@ func (c *inlineConn) SetReadDeadline(t time.Time) error {
 // since it was done with the last request, it reads for the first time since,
 // and offers all of its buffer. offeredWhenIdle checks that this is how it works.
 func (c *inlineConn) Read(p []byte) (int, error) {
+	if h := c.http2.Load(); h != nil {
+		return h.read(p)
+	}
 	if c.phase == phaseIdle {
 		c.phase = phaseGiven
 		if len(p) == c.in.idle {
@@ -88,6 +93,17 @@ func (c *inlineConn) Read(p []byte) (int, error) {
 		}
 	}
 	return c.give(p)
+}
+
+// scheme is how a URL over this connection begins.
+func (c *inlineConn) scheme() string { return "http" }
+
+// Write implements net.Conn.
+func (c *inlineConn) Write(p []byte) (int, error) {
+	if h := c.http2.Load(); h != nil {
+		return h.write(p)
+	}
+	return c.Conn.Write(p)
 }
 
 // begun answers a new connection until there is something for net/http.
@@ -116,6 +132,7 @@ func (c *inlineConn) begun() error {
 		c.preface = 1
 	default:
 		c.phase = phaseNever
+		return c.speakHTTP2()
 	}
 	return nil
 }
@@ -299,7 +316,8 @@ func readBuffered(nc net.Conn) (*scratch, int, error) {
 // what others may still read, bodies and heads, is never in a scratch.
 type scratch struct {
 	in  [8 << 10]byte // what was read
-	out []byte        // an answer, or its head
+	out []byte        // an answer, or its head; of HTTP/2, several
+	ask []byte        // a request of HTTP/2, as HTTP/1.1 would have it
 	key []byte
 	hit inlineHit
 

@@ -75,32 +75,6 @@ func hear(t testing.TB, r *bufio.Reader, method string) (*http.Response, string)
 	return resp, string(body)
 }
 
-// HTTP/2 by prior knowledge is net/http's from the first byte on.
-func TestInlineLeavesHTTP2(t *testing.T) {
-	h, _ := newInlineHouse(t)
-	defer h.close()
-	s := newSocketed(t, h)
-	var p http.Protocols
-	p.SetUnencryptedHTTP2(true)
-	client := &http.Client{Transport: &http.Transport{Protocols: &p}}
-	defer client.CloseIdleConnections()
-	for range 3 {
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.addr+"/page", nil)
-		req.Host = shopHost
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if status := resp.Header.Values("Cache-Status"); resp.ProtoMajor != 2 || !strings.Contains(status[1], "hit") {
-			t.Errorf("%s answers with %q", resp.Proto, status)
-		}
-	}
-	if n := s.long.Load(); n != 3 {
-		t.Errorf("%d requests reached the handler", n)
-	}
-}
-
 // Answers come in the order of their requests, whoever gives them, and a miss
 // does not take the connection away from the hits that follow.
 func TestInlineTakesTurns(t *testing.T) {

@@ -1,0 +1,228 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// http2Client asks a server over HTTP/2 by prior knowledge.
+func http2Client(t testing.TB) *http.Client {
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	tr := &http.Transport{Protocols: &p}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+func (s *socketed) get(ctx context.Context, client *http.Client, path string) (*http.Response, string, error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+s.addr+path, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	req.Host = shopHost
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp, string(body), err
+}
+
+// Many at once on one connection, hits and others, long and short: each is given its
+// own answer, whole, and hits do not reach net/http.
+func TestInlineHTTP2Together(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+	client := http2Client(t)
+	wants := map[string]string{"/page": "a page at ", "/medium": strings.Repeat("medium ", 1500), "/big": strings.Repeat("big ", 50<<10), "/gone": "a page at "}
+	ask := func(path string) {
+		resp, body, err := s.get(t.Context(), client, path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			return
+		}
+		want, hit := wants[path]
+		if !hit {
+			want = "a page at "
+		}
+		if status := resp.Header.Values("Cache-Status"); resp.ProtoMajor != 2 || body != want || strings.Contains(status[len(status)-1], "; hit") != hit {
+			t.Errorf("%s is answered over %s with %q and %d bytes %.30q", path, resp.Proto, status, len(body), body)
+		}
+	}
+	const askers, times = 16, 60
+	misses := 0
+	for range times {
+		for path := range wants {
+			ask(path)
+		}
+	}
+	if n := s.long.Load(); n > 0 {
+		t.Errorf("%d of the first hits reached net/http", n)
+	}
+	var all sync.WaitGroup
+	for i := range askers {
+		r := rand.New(rand.NewPCG(uint64(i), 1))
+		paths := make([]string, times)
+		for j := range paths {
+			if paths[j] = []string{"/page", "/medium", "/big", "/gone", "/none"}[r.IntN(5)]; paths[j] == "/none" {
+				paths[j] = fmt.Sprintf("/none/%d/%d", i, j)
+				misses++
+			}
+		}
+		all.Go(func() {
+			for _, path := range paths {
+				ask(path)
+			}
+		})
+	}
+	all.Wait()
+	if n := s.long.Load(); n != int64(misses) {
+		t.Errorf("%d requests reached net/http, %d had to", n, misses)
+	}
+}
+
+// A client that takes little at once is never sent more, and one that takes more
+// only when it has had all is sent all.
+func TestInlineHTTP2Windows(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		first, further uint32 // beyond what a connection begins with; each time that is used up
+		long           bool
+	}{
+		{"none", 0, 1000, true}, {"little", 1000, 1000, true}, {"some", 100_000, 100_000, true}, {"much", 16 << 20, 1 << 20, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, _ := newInlineHouse(t)
+			defer h.close()
+			s := newSocketed(t, h)
+			conn := s.dial(t)
+			conn.SetDeadline(time.Now().Add(30 * time.Second))
+			script := newNarrowScript(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+			if c.first > 0 {
+				script.window(0, c.first)
+			}
+			const n = 40
+			for i := range uint32(n) {
+				script.get(2*i+1, []string{"/medium", "/big", "/none", "/page"}[i%4])
+			}
+			go conn.Write(script.Bytes())
+			f := http2.NewFramer(conn, conn)
+			f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+			left := int64(65535 + c.first)
+			for done := 0; done < n; {
+				frame, err := f.ReadFrame()
+				if err != nil {
+					t.Fatalf("after %d of %d answers: %v", done, n, err)
+				}
+				switch frame := frame.(type) {
+				case *http2.DataFrame:
+					if left -= int64(frame.Length); left < 0 {
+						t.Fatalf("%d bytes more came than are taken", -left)
+					}
+					if frame.StreamEnded() {
+						done++
+					}
+					if left == 0 || int64(c.further) > left && done%5 == 4 {
+						f.WriteWindowUpdate(0, c.further)
+						left += int64(c.further)
+					}
+				case *http2.GoAwayFrame:
+					t.Fatalf("%v %s", frame, frame.DebugData())
+				}
+			}
+			if long := s.long.Load(); long < n/4 || long > n/4 != c.long {
+				t.Errorf("%d of %d requests reached net/http", long, n)
+			}
+		})
+	}
+}
+
+// A connection that has hits alone lives as long as they come, and not for long after
+// that.
+func TestInlineHTTP2Idle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newInlineHouse(t)
+		defer h.close()
+		s := newWired(h, true) // 75 s idle
+		defer s.server.Close()
+		w := newWire(visitor, newHTTP2Script().Bytes(), 0)
+		w.open = true
+		s.serve(w)
+		script := newHTTP2Script()
+		const each, n = 10 * time.Second, 100
+		for i := range uint32(n) {
+			script.Reset()
+			script.get(2*i+1, "/page")
+			w.say(script.String())
+			time.Sleep(each)
+		}
+		closed := func() bool {
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.closed
+		}
+		w.mu.Lock()
+		heard := hearHTTP2(t, bytes.Clone(w.output.Bytes()))
+		w.mu.Unlock()
+		if closed() || heard.goaway != "" || len(heard.streams) != n+1 {
+			t.Errorf("after %v it is closed: %v, after %d answers", n*each, closed(), len(heard.streams)-1)
+		}
+		time.Sleep(78 * time.Second)
+		if !closed() {
+			t.Error("it is never closed")
+		}
+	})
+}
+
+// Whoever shuts down lets answers end, and cuts off those who do not read them.
+func TestInlineHTTP2Shutdown(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h)
+	script := newNarrowScript(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}).window(0, 1<<30)
+	for i := range uint32(400) {
+		script.get(2*i+1, "/big")
+	}
+	reads, deaf := s.dial(t), s.dial(t)
+	for _, c := range []net.Conn{reads, deaf} {
+		go c.Write(script.Bytes())
+		if _, err := c.Read(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := http2Client(t)
+	if _, _, err := s.get(t.Context(), client, "/page"); err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, reads)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	err := s.server.Shutdown(ctx)
+	if err == nil {
+		err = s.inline.Drain(ctx)
+	}
+	if err == nil {
+		t.Error("nothing was left to cut")
+	}
+	s.server.Close()
+	s.inline.Cut()
+	if err := s.inline.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
