@@ -2,11 +2,12 @@ package proxy
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,9 +20,9 @@ import (
 //     on as they are, but for header blocks: what one means depends on those before
 //     it (RFC 7541), so they are decoded here and written anew without a table, for
 //     net/http's decoder to need only what it is given.
-//   - What net/http sends goes out as it is. Answers go between its frames, and are
-//     written without a table as well, so that they change nothing that its encoder
-//     counts on.
+//   - What net/http sends goes out as it is, and answers between its frames. Header
+//     blocks are written by one encoder, its own decoded for that: they share a table
+//     at the client's.
 //   - What the client takes on all streams together is divided between answers and
 //     net/http (see grant and lend), so that they never send more than that.
 //   - net/http counts a connection as idle that has hits alone: so now and then one
@@ -29,6 +30,7 @@ import (
 type http2Conn struct {
 	c       *inlineConn
 	maxList int // bytes of a request's fields, as net/http counts them
+	maxRead int // bytes of a frame that it reads
 
 	// What follows is the reader's.
 	sc      *scratch
@@ -37,6 +39,7 @@ type http2Conn struct {
 	pass    int    // bytes that go on as they are
 	out     []byte // what goes on instead
 	given   int    // of that
+	begun   bool   // the client has sent its settings
 	dead    bool   // the client has broken the rules; net/http is about to end it
 	fields  fieldList
 	block   headerBlock
@@ -45,25 +48,25 @@ type http2Conn struct {
 	shownAt time.Time // when that was
 	now     time.Time // when in came
 	waiting []answered
-	err     error // of writing them
+	queued  int    // bytes of their bodies
+	lane    uint32 // where they are counted
+	err     error  // of writing them
 	// initial is what the client takes on a new stream.
 	initial int64
 
-	mu     sync.Mutex // guards what follows; held while writing
-	cond   sync.Cond  // when a frame of net/http's has ended, or the connection
-	window int64      // what the client takes on all streams together
-	budget int64      // the part of that for answers
-	frame  frameEnd
-	spoke  bool // net/http's first frame, which has to be the first of all, is out
-	away   bool // net/http takes no more streams
-	wants  bool // net/http is to be lent the budget
-	closed bool
-}
-
-// An answered is a hit that is about to be written.
-type answered struct {
-	outcome
-	host, target string // for the log
+	mu         sync.Mutex // guards what follows; held while writing
+	cond       sync.Cond  // when a frame of net/http's has ended, or the connection
+	window     int64      // what the client takes on all streams together
+	budget     int64      // the part of that for answers
+	frame      frameEnd   // of what net/http writes
+	writer     blockWriter
+	reply      []byte // a header block of net/http's, its beginning
+	answers    uint32 // the stream that it is for
+	answersEnd bool   // and ends
+	spoke      bool   // net/http's first frame, which has to be the first of all, is out
+	away       bool   // net/http takes no more streams
+	wants      bool   // net/http is to be lent the budget
+	closed     bool
 }
 
 const (
@@ -72,8 +75,6 @@ const (
 
 	http2Client = http2Preface + "\r\n\r\nSM\r\n\r\n" // RFC 9113, section 3.4
 
-	// enoughHTTP2 is how much is written at once, give or take a frame.
-	enoughHTTP2 = 16 << 10
 	// inlineHTTP2 is the length up to which a body is answered inline: a connection
 	// takes nothing else meanwhile.
 	inlineHTTP2 = 256 << 10
@@ -96,16 +97,18 @@ func (c *inlineConn) speakHTTP2() error {
 	}
 	s := c.in.server
 	h := &http2Conn{
-		c: c, sc: c.held, in: c.rest, pass: len(http2Client), shownAt: time.Now(), now: time.Now(),
+		c: c, sc: c.held, in: c.rest, lane: c.held.lane, pass: len(http2Client), shownAt: time.Now(), now: time.Now(),
 		maxList: cmp.Or(s.MaxHeaderBytes, http.DefaultMaxHeaderBytes) + 10*32,
 		initial: initialWindow, window: initialWindow,
 	}
 	h.cond.L = &h.mu
-	table := 4096
+	var o http.HTTP2Config
 	if s.HTTP2 != nil {
-		table = cmp.Or(s.HTTP2.MaxDecoderHeaderTableSize, table)
+		o = *s.HTTP2
 	}
-	h.fields.open(table, h.maxList)
+	h.maxRead = cmp.Or(o.MaxReadFrameSize, 1<<20)
+	h.fields.open(cmp.Or(o.MaxDecoderHeaderTableSize, tableBytes), h.maxList)
+	h.writer.open()
 	c.held, c.rest = nil, nil
 	c.http2.Store(h)
 	return nil
@@ -160,7 +163,7 @@ func (h *http2Conn) more() (err error) {
 	case n == 0:
 		return io.EOF
 	}
-	h.in = h.sc.in[:n]
+	h.in, h.lane = h.sc.in[:n], h.sc.lane
 	h.now = time.Now()
 	if h.dead {
 		h.in = nil
@@ -179,9 +182,9 @@ func (h *http2Conn) step() bool {
 	}
 	head := parseFrameHead(f)
 	switch {
-	case h.block.open && (head.kind != frameContinuation || head.stream != h.block.stream):
+	case head.length <= h.maxRead && !h.block.takes(head):
 		return h.fail(frameBroken)
-	case !head.isLookedAt() || head.length > 2*h.maxList+maxFrame:
+	case !head.isLookedAt() || head.length > min(h.maxRead, 2*h.maxList+maxFrame):
 		// One that is longer than that net/http does not take, unless there are settings
 		// in it, of which one would be missed.
 		if head.kind == frameSettings {
@@ -229,18 +232,17 @@ func (h *http2Conn) fail(with string) bool {
 // look acts on a whole frame.
 func (h *http2Conn) look(head frameHead, f []byte) {
 	payload := f[frameHeadLen:]
+	if h.begun = h.begun || head.kind == frameSettings; !h.begun {
+		h.out = append(h.out, f...) // net/http wants those first
+		return
+	}
 	switch head.kind {
 	case frameHeaders, frameContinuation:
 		h.headers(head, f)
 		return
 	case frameSettings:
-		if head.flags&flagAck == 0 {
-			for s := payload; len(s) >= 6; s = s[6:] {
-				if s[0] == 0 && s[1] == settingInitialWindow {
-					h.initial = int64(be32(s[2:]))
-				}
-			}
-		}
+		h.settings(head, payload)
+		return
 	case frameReset, frameWindow:
 		// net/http takes for idle what it does not know.
 		if head.stream > h.passed && head.stream <= h.last {
@@ -256,9 +258,37 @@ func (h *http2Conn) look(head frameHead, f []byte) {
 	h.out = append(h.out, f...)
 }
 
+// settings takes note of a client's, and has net/http keep no table: its header blocks
+// are written anew.
+func (h *http2Conn) settings(head frameHead, s []byte) {
+	at := len(h.out)
+	h.out = append(appendFrameHead(h.out, head), s...)
+	if head.flags&flagAck != 0 || head.stream != 0 || head.length%6 != 0 {
+		return // or it tells what is wrong
+	}
+	told := false // once, or net/http takes it for an error
+	for setting := range slices.Chunk(h.out[at+frameHeadLen:], 6) {
+		switch value := setting[2:]; binary.BigEndian.Uint16(setting) {
+		case settingTable:
+			h.mu.Lock()
+			h.writer.limit(be32(value))
+			h.mu.Unlock()
+			clear(value)
+			told = true
+		case settingInitialWindow:
+			h.initial = int64(be32(value))
+		}
+	}
+	if !told {
+		h.out = append(h.out, 0, settingTable, 0, 0, 0, 0)
+		head.length += 6
+		appendFrameHead(h.out[:at], head)
+	}
+}
+
 // grant divides what the client takes more of. Answers get up to half of what it
-// takes in all, and net/http the rest. What a client begins with is net/http's: who
-// never takes more is not answered inline.
+// takes in all, if that is a good deal, and net/http the rest. What a client begins with
+// is net/http's: who never takes more is not answered inline.
 func (h *http2Conn) grant(n int64) {
 	h.mu.Lock()
 	if h.window += n; h.window > maxWindow {
@@ -266,7 +296,11 @@ func (h *http2Conn) grant(n int64) {
 		h.out = appendWindow(h.out, maxWindow) // too much for net/http as well
 		return
 	}
-	more := min(n, h.window/2-h.budget) // where net/http has sent much, it is less than nothing
+	var aim int64
+	if h.window > 2*initialWindow {
+		aim = h.window / 2
+	}
+	more := min(n, aim-h.budget) // where net/http has sent much, it is less than nothing
 	h.budget += more
 	h.mu.Unlock()
 	if n > more {
@@ -315,77 +349,6 @@ func (h *http2Conn) spend(n int64) {
 		h.window -= n
 		h.mu.Unlock()
 	}
-}
-
-// write sends what net/http writes.
-func (h *http2Conn) write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n, err := h.c.Conn.Write(p)
-	for rest := p[:n]; len(rest) > 0; {
-		var head frameHead
-		var begun bool
-		if rest, head, begun = h.frame.follow(rest); !begun {
-			continue
-		}
-		switch head.kind {
-		case frameData:
-			h.window -= int64(head.length)
-			h.wanting()
-		case frameGoAway:
-			h.away = true
-		}
-	}
-	if !h.frame.midway() {
-		h.spoke = true
-		h.cond.Broadcast()
-	}
-	return n, err
-}
-
-// flush writes the answers that are waiting, between two frames of net/http's.
-func (h *http2Conn) flush() error {
-	if h.err != nil || h.sc == nil || len(h.sc.out) == 0 {
-		return h.err
-	}
-	h.err = h.send()
-	h.sc.out = h.sc.out[:0]
-	now, p := time.Now(), h.c.in.proxy
-	for i := range h.waiting {
-		a := &h.waiting[i]
-		a.gone = h.err != nil
-		took := now.Sub(a.arrived)
-		p.counts.record(&a.outcome, took, h.sc.lane)
-		if p.logs() {
-			p.logAccess(&a.outcome, took, h.c.client(), a.host, a.target, "HTTP/2.0")
-		}
-	}
-	clear(h.waiting)
-	h.waiting = h.waiting[:0]
-	return h.err
-}
-
-func (h *http2Conn) send() error {
-	c := h.c
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for !h.closed && (!h.spoke || h.frame.midway()) {
-		h.cond.Wait()
-	}
-	if h.closed || !c.moves(stateOpen, stateAnswering) {
-		return net.ErrClosed
-	}
-	var err error
-	if d := c.in.server.WriteTimeout; d > 0 {
-		err = c.Conn.SetWriteDeadline(time.Now().Add(d))
-	}
-	if err == nil {
-		_, err = c.Conn.Write(h.sc.out)
-	}
-	if !c.moves(stateAnswering, stateOpen) {
-		return net.ErrClosed
-	}
-	return err
 }
 
 // ended is called when the connection was closed, by whomever. It waits for nobody.

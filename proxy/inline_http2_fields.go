@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/http"
 	"strings"
-	"time"
 	"unsafe"
 
 	"golang.org/x/net/http2/hpack"
@@ -27,12 +26,16 @@ func (l *fieldList) open(table, most int) {
 	l.decoder.SetMaxStringLength(most)
 }
 
-// decode takes a whole block.
-func (l *fieldList) decode(block []byte) error {
+// begin makes it empty.
+func (l *fieldList) begin() {
 	clear(l.fields)
 	l.fields, l.size = l.fields[:0], 0
-	_, err := l.decoder.Write(block)
-	if err == nil {
+}
+
+// decode takes the next part of a block.
+func (l *fieldList) decode(part []byte, ends bool) error {
+	_, err := l.decoder.Write(part)
+	if err == nil && ends {
 		err = l.decoder.Close()
 	}
 	return err
@@ -52,11 +55,18 @@ func (l *fieldList) add(f hpack.HeaderField) {
 
 // A headerBlock is one that comes in several frames.
 type headerBlock struct {
-	open   bool
+	open   bool // there is more to come
 	stream uint32
 	ends   bool // the stream, on the client's side
-	text   []byte
-	frames int
+}
+
+// takes reports whether a frame may come next: of an open block what continues it, and
+// nothing else.
+func (b *headerBlock) takes(head frameHead) bool {
+	if b.open {
+		return head.kind == frameContinuation && head.stream == b.stream
+	}
+	return head.kind != frameContinuation
 }
 
 // headers takes a HEADERS or CONTINUATION frame, and acts on the block when it is
@@ -65,36 +75,22 @@ func (h *http2Conn) headers(head frameHead, f []byte) {
 	b, fragment := &h.block, f[frameHeadLen:]
 	if head.kind == frameHeaders {
 		var ok bool
-		switch fragment, ok = fragmentOf(head, fragment); {
-		case !ok:
+		if fragment, ok = fragmentOf(head, fragment); !ok || head.stream == 0 {
 			h.out = append(h.out, f...) // net/http tells what is wrong
 			return
-		case head.stream%2 == 0:
-			h.fail(frameBroken)
-			return
 		}
-		*b = headerBlock{stream: head.stream, ends: head.flags&flagEndStream != 0, text: b.text[:0]}
-	} else if !b.open {
-		h.fail(frameBroken)
-		return
+		*b = headerBlock{stream: head.stream, ends: head.flags&flagEndStream != 0}
+		h.fields.begin()
 	}
-	if b.open = head.flags&flagEndHeaders == 0; b.open || head.kind == frameContinuation {
-		b.frames++
-		if b.text = append(b.text, fragment...); len(b.text)+frameHeadLen*b.frames > 2*h.maxList+maxFrame {
-			h.fail(frameBroken)
-			return
-		}
-		fragment = b.text
-	}
-	if b.open {
-		return
-	}
-	if err := h.fields.decode(fragment); err != nil {
+	b.open = head.flags&flagEndHeaders == 0
+	switch {
+	case len(fragment) > 2*max(0, h.fields.most-h.fields.size):
+		h.fail(frameBroken) // so much more than there may be that net/http ends it, too
+	case h.fields.decode(fragment, !b.open) != nil:
 		h.fail(frameUndecodable)
-		return
+	case !b.open:
+		h.begins(b.stream, b.ends)
 	}
-	b.text = keepSmall(b.text)
-	h.begins(b.stream, b.ends)
 }
 
 // fragmentOf is the part of a HEADERS frame's payload that is of the block.
@@ -121,6 +117,7 @@ func fragmentOf(head frameHead, p []byte) ([]byte, bool) {
 // begins acts on the decoded fields of a stream: a request, or the trailers of one.
 func (h *http2Conn) begins(stream uint32, ends bool) {
 	switch {
+	case stream%2 == 0: // which net/http does not let pass
 	case stream > h.last:
 		h.last = stream
 		if ends && h.answer(stream) {
@@ -160,7 +157,7 @@ func (h *http2Conn) answer(stream uint32) bool {
 	}
 	defer hit.forget()
 	e := &hit.found.Entry
-	if e.Head.Len()+256 > maxFrame || !h.takes(int64(len(e.Body))) {
+	if !h.takes(int64(len(e.Body))) {
 		return false
 	}
 	o, ok := h.c.meet(sc, sc.ask, h.now)
@@ -170,23 +167,16 @@ func (h *http2Conn) answer(stream uint32) bool {
 	n := int64(len(hit.body))
 	h.spend(n)
 	o.bytes = n
-	a := answered{outcome: o}
+	a := answered{
+		outcome: o, stream: stream, head: e.Head, sized: e.Life.Flags.Has(store.Sized), size: int64(len(e.Body)), body: hit.body,
+		age: hit.d.age, fresh: hit.d.fresh,
+	}
 	if h.c.in.proxy.logs() {
 		a.host, a.target = strings.Clone(hit.ask.host), strings.Clone(hit.ask.target)
 	}
 	h.waiting = append(h.waiting, a)
-	sc.out = appendHTTP2Head(sc.out, stream, e, o.status, n == 0, hit.d.age, hit.d.fresh)
-	for body := hit.body; len(body) > 0; {
-		if len(sc.out) > enoughHTTP2 && h.flush() != nil {
-			break // which it says again
-		}
-		k := min(len(body), maxFrame)
-		head := frameHead{length: k, kind: frameData, stream: stream}
-		if k == len(body) {
-			head.flags = flagEndStream
-		}
-		sc.out = append(appendFrameHead(sc.out, head), body[:k]...)
-		body = body[k:]
+	if h.queued += len(a.body); h.queued > enoughHTTP2 || len(h.waiting) == 64 {
+		_ = h.flush() // which says it again
 	}
 	return true
 }
@@ -274,39 +264,4 @@ func isFieldName(s string) bool {
 
 func isFieldValue(s string) bool {
 	return isClean(unsafe.Slice(unsafe.StringData(s), len(s))) && trim(s) == s
-}
-
-// appendHTTP2Head appends the HEADERS frame of the answer that appendHit or
-// appendNotModified gives.
-func appendHTTP2Head(b []byte, stream uint32, e *store.Entry, status int, ends bool, age, fresh time.Duration) []byte {
-	at := len(b)
-	b = append(b, make([]byte, frameHeadLen)...)
-	switch status {
-	case http.StatusOK:
-		b = append(b, 0x88)
-	case http.StatusNotModified:
-		b = append(b, 0x8b)
-	case http.StatusNotFound:
-		b = append(b, 0x8d)
-	default:
-		b = appendNumbered(b, "\x08", int64(status)) // the name of :status 200
-	}
-	for line := range e.Head.Lines() {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
-		if status != http.StatusNotModified || !describesContent(name) {
-			b = appendKnown(b, name, value)
-		}
-	}
-	if status != http.StatusNotModified && !e.Life.Flags.Has(store.Sized) {
-		b = appendNumbered(b, indexOf("Content-Length"), int64(len(e.Body)))
-	}
-	b = appendNumbered(b, indexOf("Age"), int64(age/time.Second))
-	var room [64]byte
-	b = appendField(b, "cache-status", view(cacheStatus{hit: true, ttl: fresh, hasTTL: true}.append(room[:0])))
-	head := frameHead{length: len(b) - at - frameHeadLen, kind: frameHeaders, flags: flagEndHeaders, stream: stream}
-	if ends {
-		head.flags |= flagEndStream
-	}
-	appendFrameHead(b[:at], head)
-	return b
 }

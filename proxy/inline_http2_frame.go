@@ -11,7 +11,6 @@ const (
 	frameHeaders      = 1
 	frameReset        = 3
 	frameSettings     = 4
-	framePush         = 5
 	frameGoAway       = 7
 	frameWindow       = 8
 	frameContinuation = 9
@@ -22,6 +21,7 @@ const (
 	flagPadded     = 8
 	flagPriority   = 32
 
+	settingTable         = 1
 	settingInitialWindow = 4
 )
 
@@ -67,32 +67,35 @@ func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 
 // A frameEnd knows where the frames of a stream of bytes end.
 type frameEnd struct {
-	head  [frameHeadLen]byte
-	had   int  // bytes of the head
-	rest  int  // bytes of the payload that are to come
-	block bool // a header block goes on in the next frame
+	head [frameHeadLen]byte
+	had  int       // bytes of the head
+	at   frameHead // the last that was complete
+	rest int       // bytes of its payload that are to come
 }
 
-// follow takes bytes from the front of b and returns the others, and where a frame
-// has begun by now its head.
-func (e *frameEnd) follow(b []byte) (rest []byte, head frameHead, begun bool) {
+// follow takes bytes from the front of b, and returns the others. What it took is of a
+// head, which may be complete then, or of a payload.
+func (e *frameEnd) follow(b []byte) (rest, payload []byte, begun bool) {
 	if e.rest > 0 {
 		n := min(e.rest, len(b))
 		e.rest -= n
-		return b[n:], frameHead{}, false
+		return b[n:], b[:n], false
 	}
 	n := copy(e.head[e.had:], b)
 	if e.had += n; e.had < frameHeadLen {
-		return b[n:], frameHead{}, false
+		return b[n:], nil, false
 	}
-	head = parseFrameHead(e.head[:])
-	e.had, e.rest = 0, head.length
-	switch head.kind {
-	case frameHeaders, framePush, frameContinuation:
-		e.block = head.flags&flagEndHeaders == 0
-	}
-	return b[n:], head, true
+	e.at = parseFrameHead(e.head[:])
+	e.had, e.rest = 0, e.at.length
+	return b[n:], nil, true
+}
+
+// isBlock reports whether the last frame is of a header block.
+func (e *frameEnd) isBlock() bool {
+	return e.had == 0 && (e.at.kind == frameHeaders || e.at.kind == frameContinuation)
 }
 
 // midway reports whether no other frame may come next.
-func (e *frameEnd) midway() bool { return e.had > 0 || e.rest > 0 || e.block }
+func (e *frameEnd) midway() bool {
+	return e.had > 0 || e.rest > 0 || e.isBlock() && e.at.flags&flagEndHeaders == 0
+}

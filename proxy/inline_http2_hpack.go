@@ -1,34 +1,134 @@
 package proxy
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
 
-// Fields are written without HPACK's dynamic table, and without its Huffman code:
-// "literal header field without indexing" (RFC 7541, section 6.2.2), after a first
-// byte that names a field of the static table, or 0. So HAProxy does, too.
+	"golang.org/x/net/http2/hpack"
+)
 
-// appendKnown appends a field by the name that HTTP/1.1 gives it.
-func appendKnown(b []byte, name, value string) []byte {
-	if index := indexOf(name); index != "" {
-		return appendText(append(b, index...), value)
+// A blockWriter writes the header blocks of a connection, all of them: what one may
+// refer to is what those before it have put into the client's table (RFC 7541).
+type blockWriter struct {
+	encoder *hpack.Encoder
+	decoder *hpack.Decoder // of net/http's blocks
+	out     []byte
+}
+
+// tableBytes is how large a table is without anything said (RFC 9113, section 6.5.2),
+// and as large as they get here.
+const tableBytes = 4096
+
+func (w *blockWriter) open() {
+	w.encoder = hpack.NewEncoder(w)
+	w.decoder = hpack.NewDecoder(tableBytes, func(f hpack.HeaderField) { w.field(f.Name, f.Value) })
+}
+
+// limit keeps the table within what a client has room for.
+func (w *blockWriter) limit(bytes uint32) {
+	w.encoder.SetMaxDynamicTableSizeLimit(min(bytes, tableBytes))
+}
+
+// Write implements io.Writer for the encoder.
+func (w *blockWriter) Write(p []byte) (int, error) {
+	w.out = append(w.out, p...)
+	return len(p), nil
+}
+
+// begin begins a HEADERS frame behind b, and its block with a status, if it is one of
+// ours. end ends it and returns b with it.
+func (w *blockWriter) begin(b []byte, status int) (at int) {
+	w.out = append(b, make([]byte, frameHeadLen)...)
+	if status > 0 {
+		w.field(":status", statusText(status))
 	}
-	b = appendLength(append(b, 0), len(name))
-	for i := range len(name) {
-		c := name[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
+	return len(b)
+}
+
+func (w *blockWriter) end(at int, stream uint32, ends bool) []byte {
+	b := w.out
+	w.out = nil
+	head := frameHead{length: len(b) - at - frameHeadLen, kind: frameHeaders, flags: flagEndHeaders, stream: stream}
+	if ends {
+		head.flags |= flagEndStream
+	}
+	if head.length <= maxFrame {
+		appendFrameHead(b[:at], head)
+		return b
+	}
+	// In as many frames as it takes.
+	block := append([]byte(nil), b[at+frameHeadLen:]...)
+	b = b[:at]
+	for head.flags &^= flagEndHeaders; len(block) > 0; head.kind, head.flags = frameContinuation, 0 {
+		if head.length = min(len(block), maxFrame); head.length == len(block) {
+			head.flags |= flagEndHeaders
 		}
-		b = append(b, c)
+		b = append(appendFrameHead(b, head), block[:head.length]...)
+		block = block[head.length:]
 	}
-	return appendText(b, value)
+	return b
 }
 
-// appendNumbered appends a field of the static table with a number.
-func appendNumbered(b []byte, index string, value int64) []byte {
+// rewrite appends a block of net/http's.
+func (w *blockWriter) rewrite(b []byte, stream uint32, ends bool, block []byte) ([]byte, error) {
+	at := w.begin(b, 0)
+	_, err := w.decoder.Write(block)
+	if err == nil {
+		err = w.decoder.Close()
+	}
+	return w.end(at, stream, ends), err
+}
+
+// field writes a field whose name is in lower case. What hardly comes again is not put
+// into the table.
+func (w *blockWriter) field(name, value string) {
+	if index := fleeting(name); index != "" {
+		w.out = appendText(append(w.out, index...), value)
+	} else if name == "cache-status" {
+		w.out = appendField(w.out, name, value)
+	} else {
+		_ = w.encoder.WriteField(hpack.HeaderField{Name: name, Value: value}) // Write has none
+	}
+}
+
+// number writes a field of those that are fleeting.
+func (w *blockWriter) number(name string, value int64) {
 	var room [20]byte
-	return appendText(append(b, index...), view(strconv.AppendInt(room[:0], value, 10)))
+	w.field(name, view(strconv.AppendInt(room[:0], value, 10)))
 }
 
-// appendField appends a field whose name is in lower case.
+// fleeting is how a field begins whose value is another in most responses: as a
+// literal that is not put into the table, its name by the static table's index
+// (RFC 7541, section 6.2.2 and appendix A).
+func fleeting(name string) string {
+	switch name {
+	case "age":
+		return "\x0f\x06"
+	case "content-disposition":
+		return "\x0f\x0a"
+	case "content-length":
+		return "\x0f\x0d"
+	case "content-location":
+		return "\x0f\x0e"
+	case "date":
+		return "\x0f\x12"
+	case "etag":
+		return "\x0f\x13"
+	case "expires":
+		return "\x0f\x15"
+	case "last-modified":
+		return "\x0f\x1d"
+	case "link":
+		return "\x0f\x1e"
+	case "location":
+		return "\x0f\x1f"
+	case "set-cookie":
+		return "\x0f\x28"
+	}
+	return ""
+}
+
+// appendField appends a field that is not put into a table, its name in lower case.
 func appendField(b []byte, name, value string) []byte {
 	return appendText(appendText(append(b, 0), name), value)
 }
@@ -48,50 +148,60 @@ func appendLength(b []byte, n int) []byte {
 	return append(b, byte(n))
 }
 
-// indexOf is how a field begins whose name is in the static table (appendix A), "" for
-// one that is not. They are those that come with what is stored.
-func indexOf(name string) string {
+func statusText(status int) string {
+	if status == 200 {
+		return "200"
+	}
+	return strconv.Itoa(status)
+}
+
+// lowered is a name in lower case; for the common ones without making a string.
+func lowered(name string) string {
 	switch name {
 	case "Accept-Ranges":
-		return "\x0f\x03"
+		return "accept-ranges"
 	case "Access-Control-Allow-Origin":
-		return "\x0f\x05"
-	case "Age":
-		return "\x0f\x06"
+		return "access-control-allow-origin"
 	case "Cache-Control":
-		return "\x0f\x09"
-	case "Content-Disposition":
-		return "\x0f\x0a"
+		return "cache-control"
+	case "Cache-Status":
+		return "cache-status"
 	case "Content-Encoding":
-		return "\x0f\x0b"
+		return "content-encoding"
 	case "Content-Language":
-		return "\x0f\x0c"
+		return "content-language"
 	case "Content-Length":
-		return "\x0f\x0d"
-	case "Content-Location":
-		return "\x0f\x0e"
+		return "content-length"
+	case "Content-Security-Policy":
+		return "content-security-policy"
 	case "Content-Type":
-		return "\x0f\x10"
+		return "content-type"
 	case "Date":
-		return "\x0f\x12"
+		return "date"
 	case "Etag":
-		return "\x0f\x13"
+		return "etag"
 	case "Expires":
-		return "\x0f\x15"
+		return "expires"
 	case "Last-Modified":
-		return "\x0f\x1d"
+		return "last-modified"
 	case "Link":
-		return "\x0f\x1e"
+		return "link"
 	case "Location":
-		return "\x0f\x1f"
+		return "location"
+	case "Referrer-Policy":
+		return "referrer-policy"
 	case "Server":
-		return "\x0f\x27"
+		return "server"
 	case "Strict-Transport-Security":
-		return "\x0f\x29"
+		return "strict-transport-security"
 	case "Vary":
-		return "\x0f\x2c"
+		return "vary"
 	case "Via":
-		return "\x0f\x2d"
+		return "via"
+	case "X-Content-Type-Options":
+		return "x-content-type-options"
+	case "X-Frame-Options":
+		return "x-frame-options"
 	}
-	return ""
+	return strings.ToLower(name)
 }

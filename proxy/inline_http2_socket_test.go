@@ -178,7 +178,7 @@ func TestInlineHTTP2Idle(t *testing.T) {
 			return w.closed
 		}
 		w.mu.Lock()
-		heard := hearHTTP2(t, bytes.Clone(w.output.Bytes()))
+		heard := hearHTTP2(bytes.Clone(w.output.Bytes()))
 		w.mu.Unlock()
 		if closed() || heard.goaway != "" || len(heard.streams) != n+1 {
 			t.Errorf("after %v it is closed: %v, after %d answers", n*each, closed(), len(heard.streams)-1)

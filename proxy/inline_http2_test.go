@@ -109,16 +109,21 @@ func (r *http2Reply) String() string {
 type http2Heard struct {
 	streams map[uint32]*http2Reply
 	goaway  string // the code of the last
+	closed  bool   // by the server, not having said that it would
 	pings   int
-	bad     string // what no server may send
+
+	headBytes int    // of header blocks
+	bad       string // what no server may send
 }
 
-func hearHTTP2(t testing.TB, output []byte) *http2Heard {
-	t.Helper()
+func hearHTTP2(output []byte) *http2Heard { return hearHTTP2With(4096, output) }
+
+// hearHTTP2With is hearHTTP2 of a client with a table of so many bytes.
+func hearHTTP2With(table uint32, output []byte) *http2Heard {
 	heard := &http2Heard{streams: map[uint32]*http2Reply{}}
 	f := http2.NewFramer(io.Discard, bytes.NewReader(output))
 	f.SetMaxReadFrameSize(1 << 14)
-	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	f.ReadMetaHeaders = hpack.NewDecoder(table, nil)
 	stream := func(id uint32) *http2Reply {
 		if heard.streams[id] == nil {
 			heard.streams[id] = &http2Reply{}
@@ -144,6 +149,7 @@ func hearHTTP2(t testing.TB, output []byte) *http2Heard {
 		}
 		switch frame := frame.(type) {
 		case *http2.MetaHeadersFrame:
+			heard.headBytes += int(frame.Header().Length)
 			var lines []string
 			for _, hf := range frame.Fields {
 				line := hf.Name + ": " + hf.Value
@@ -172,8 +178,12 @@ func hearHTTP2(t testing.TB, output []byte) *http2Heard {
 }
 
 // same tells where two servers differ. Where the connection was ended with an error, what
-// was answered before is a matter of time.
+// was answered before is a matter of time; and where it was closed, so is whether that
+// was said before: net/http closes it at the second error.
 func (a *http2Heard) same(b *http2Heard) error {
+	if a.closed && (b.closed || b.goaway != "") || b.closed && a.goaway != "" {
+		return nil
+	}
 	if a.bad != "" || b.bad != "" || a.goaway != b.goaway {
 		return fmt.Errorf("net/http: %q %s; inline: %q %s", a.bad, a.goaway, b.bad, b.goaway)
 	}
@@ -205,13 +215,15 @@ func playHTTP2(t *testing.T, h *house, input []byte, piece int, inline bool) (he
 	done := s.serve(w)
 	synctest.Wait()
 	w.mu.Lock()
-	out := slices.Clone(w.output.Bytes())
+	out, closed := slices.Clone(w.output.Bytes()), w.closed
 	w.mu.Unlock()
 	w.Close()
 	<-done
 	s.server.Close()
 	time.Sleep(2 * time.Second) // net/http takes one to end what went wrong
-	return hearHTTP2(t, out), int(n.Load())
+	heard = hearHTTP2With(tableOf(input), out)
+	heard.closed = closed && heard.goaway == ""
+	return heard, int(n.Load())
 }
 
 // What is answered inline over HTTP/2, and what is left to net/http. Both are answered
@@ -279,6 +291,7 @@ func http2Cases() map[string]http2Case {
 		"not found":       one(0, "GET", "/gone"),
 		"odd status":      one(1, "GET", "/unlikely"),
 		"odd field":       one(1, "GET", "/odd"),
+		"long head":       one(0, "GET", "/fat"),
 		"query":           one(0, "GET", "/q?b=2&utm_source=x&a=1"),
 		"not modified":    one(0, "GET", "/page", `if-none-match: "v0", W/"v1"`),
 		"two tags":        one(0, "GET", "/page", `if-none-match: "v0"`, `if-none-match: "v1"`),
@@ -352,7 +365,7 @@ func http2Cases() map[string]http2Case {
 	add("table", 20, 40, func(s *http2Script) {
 		for i := range uint32(20) {
 			s.get(4*i+1, "/page", "user-agent: a rather long one, so that it pays to have it in the table", fmt.Sprintf("x-%d: %d", i%3, i))
-			s.get(4*i+3, "/none", "user-agent: a rather long one, so that it pays to have it in the table", fmt.Sprintf("x-%d: %d", i%3, i))
+			s.get(4*i+3, fmt.Sprintf("/none?%d", i), "user-agent: a rather long one, so that it pays to have it in the table", fmt.Sprintf("x-%d: %d", i%3, i))
 		}
 	})
 
@@ -375,6 +388,8 @@ func http2Cases() map[string]http2Case {
 	} {
 		cases["bad: "+name] = ended(newHTTP2Script().raw(text), 0)
 	}
+	early := &http2Script{}
+	cases["bad: window before settings"] = ended(early.raw(http2.ClientPreface+"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x01\x00"), 0)
 	cases["padding too long"] = http2Case{newHTTP2Script().raw("\x00\x00\x02\x01\x0d\x00\x00\x00\x01\x09\x82"), 0, 1}
 	return cases
 }
@@ -401,4 +416,51 @@ func TestInlineHTTP2Reset(t *testing.T) {
 			}
 		})
 	}
+}
+
+// tableOf is the least room for a table that the first settings of a client speak of.
+func tableOf(input []byte) uint32 {
+	table := uint32(4096)
+	f := http2.NewFramer(nil, bytes.NewReader(input[min(len(input), len(http2.ClientPreface)):]))
+	if frame, err := f.ReadFrame(); err == nil {
+		if settings, ok := frame.(*http2.SettingsFrame); ok {
+			if n, ok := settings.Value(http2.SettingHeaderTableSize); ok {
+				table = min(table, n)
+			}
+		}
+	}
+	return table
+}
+
+// Whatever room a client has for a table, answers of ours and of net/http's keep to
+// it; and with the usual one, what comes again hardly takes any.
+func TestInlineHTTP2Table(t *testing.T) {
+	for _, table := range []uint32{0, 1, 100, 4096, 1 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			h, seal := newInlineHouse(t)
+			defer h.close()
+			seal()
+			s := newNarrowScript(http2.Setting{ID: http2.SettingHeaderTableSize, Val: table}).window(0, 15<<20)
+			for i := range uint32(10) {
+				s.get(4*i+1, "/fat").get(4*i+3, fmt.Sprintf("/none?%d", i))
+			}
+			by, _ := playHTTP2(t, h, s.Bytes(), 0, false)
+			inline, long := playHTTP2(t, h, s.Bytes(), 0, true)
+			if err := by.same(inline); err != nil || long != 10 {
+				t.Errorf("with %d bytes: %v; %d go the long way", table, err, long)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newInlineHouse(t)
+		defer h.close()
+		s := newHTTP2Script()
+		for i := range uint32(101) {
+			s.get(2*i+1, "/page")
+		}
+		heard, _ := playHTTP2(t, h, s.Bytes(), 0, true)
+		if heard.headBytes > 101*150+500 {
+			t.Errorf("the fields of 101 answers take %d bytes", heard.headBytes)
+		}
+	})
 }

@@ -62,6 +62,8 @@ func inlinePages(r *http.Request) *http.Response {
 	case "/odd":
 		h["Odd Name"] = []string{"with a space"}
 		h.Set("X-Empty", "")
+	case "/fat":
+		h.Set("X-Fat", strings.Repeat("fat", 7000))
 	case "/soft":
 		h.Set("Cache-Control", "max-age=60000, stale-while-revalidate=60000")
 		h.Set("Surrogate-Key", "soft")
@@ -97,7 +99,7 @@ type roundTrip func(r *http.Request) *http.Response
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), r.Context().Err() }
 
 var inlinePaths = []string{"/page", "/q?a=1&b=2", "/coded", "/variant", "/language", "/big", "/medium", "/empty", "/untyped", "/moved", "/gone",
-	"/unlikely", "/nocontent", "/odd", "/soft", "/stale", "/%2F", "/chunked"}
+	"/unlikely", "/nocontent", "/odd", "/fat", "/soft", "/stale", "/%2F", "/chunked"}
 
 // newInlineHouse opens a house that has all pages in memory. Once it is sealed,
 // its origin fails, so that no request changes what the next is answered.
@@ -199,6 +201,7 @@ var inlineCases = []struct {
 	{"odd status", ask("GET", "/unlikely"), visitor, 1},
 	{"no content", ask("GET", "/nocontent"), visitor, 1},
 	{"odd field", ask("GET", "/odd"), visitor, 1},
+	{"long head", ask("GET", "/fat"), visitor, 0},
 	{"query", ask("GET", "/q?a=1&b=2"), visitor, 0},
 	{"query in another order", ask("GET", "/q?b=2&utm_source=x&a=1"), visitor, 0},
 	{"escaped", ask("GET", "/%2f"), visitor, 0},
