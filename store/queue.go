@@ -106,6 +106,7 @@ type Run struct {
 	What string // what it was asked for, in its own words: a file's name, a URL, a purge's ID
 	By   string // who asked, for the log
 	At   time.Time
+	Sum  string // of what it was asked for, to tell whether it is asked for the same again; "" where nobody will
 }
 
 // A Job is one URL to be warmed, for one pick.

@@ -3,6 +3,8 @@ package warm
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,12 +44,15 @@ func (ad *adder) add(ctx context.Context, j store.Job) error {
 // for them.
 func (ad *adder) flush(ctx context.Context, patient bool) error {
 	if !ad.begun {
+		ad.run.Sum = sumOf(ad.jobs)
 		id, created, err := ad.in.queue.Begin(ctx, ad.run)
 		if err != nil {
 			return fmt.Errorf("couldn't begin: %w", err)
 		}
 		ad.begun = true
 		if ad.answer.ID, ad.answer.Created = id, created; !created {
+			p, err := ad.in.queue.Progress(ctx, id)
+			ad.answer.Differs = err == nil && p.Sum != "" && p.Sum != ad.run.Sum
 			return errTaken
 		}
 	}
@@ -71,6 +76,17 @@ func (ad *adder) flush(ctx context.Context, patient bool) error {
 	}
 	ad.jobs = ad.jobs[:0]
 	return nil
+}
+
+// sumOf tells one set of jobs from another: the first batch of a run, which is
+// all that is known of a list when its run begins.
+func sumOf(jobs []store.Job) string {
+	h := sha256.New()
+	for i := range jobs {
+		j := &jobs[i]
+		fmt.Fprintf(h, "%s\n%d %t\n", j.URL, j.Depth, j.Force)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 const (

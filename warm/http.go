@@ -80,7 +80,8 @@ func byMethod(w http.ResponseWriter, r *http.Request, by map[string]http.Handler
 // An accepted is the answer to POST /v1/warm.
 type accepted struct {
 	ID       string      `json:"id"`
-	Created  bool        `json:"created"` // false: this id was sent before, and nothing was queued
+	Created  bool        `json:"created"`          // false: this id was sent before, and nothing was queued
+	Differs  bool        `json:"differs,omitzero"` // and with something else, as far as its first 500 URLs show
 	Added    int         `json:"added"`
 	Dropped  int         `json:"dropped"`
 	Rejected int         `json:"rejected"`
@@ -132,7 +133,7 @@ func (in *Intake) serveAsk(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Location", "/v1/warm/"+answer.ID)
-	writeJSON(w, http.StatusAccepted, accepted{answer.ID, answer.Created, answer.Added, answer.Dropped, answer.Count, answer.First})
+	writeJSON(w, http.StatusAccepted, accepted{answer.ID, answer.Created, answer.Differs, answer.Added, answer.Dropped, answer.Count, answer.First})
 }
 
 // writeUnread answers with why not all of what was sent could be queued.

@@ -82,6 +82,31 @@ func TestPostWarm(t *testing.T) {
 	}
 }
 
+// TestTheSameIDForSomethingElse: whoever sends an ID again learns whether he sent
+// the same, of a list too.
+func TestTheSameIDForSomethingElse(t *testing.T) {
+	w := newTown(t)
+	long := strings.Repeat("/a\n/b?c=1\n", batch)
+	for i, c := range []struct {
+		contentType, query, body string
+		created                  bool
+		differs                  any
+	}{
+		{"", "", `{"urls":["https://shop.example/a","https://shop.example/b"],"id":"x"}`, true, nil},
+		{"", "", `{"urls":["https://shop.example/a","https://shop.example/b?utm_source=x"],"id":"x","base":"https://shop.example"}`, false, nil},
+		{"text/plain", "?id=x", "https://shop.example/a\n# the same\nhttps://shop.example/b", false, nil},
+		{"", "", `{"urls":["https://shop.example/a"],"id":"x"}`, false, true},
+		{"", "", `{"urls":["https://shop.example/a","https://shop.example/b"],"id":"x","force":true}`, false, true},
+		{"text/plain", "?id=long&site=shop", long, true, nil},
+		{"text/plain", "?id=long&site=shop", long, false, nil},
+		{"text/plain", "?id=long&site=shop", "/first\n" + long, false, true},
+	} {
+		if status, m, _ := w.ask("POST", "/v1/warm"+c.query, c.contentType, c.body); status != 202 || m["created"] != c.created || m["differs"] != c.differs {
+			t.Errorf("%d: %d %v", i, status, m)
+		}
+	}
+}
+
 func TestGetAndCancel(t *testing.T) {
 	w := newTown(t)
 	w.has("https://shop.example/a", 200, "")

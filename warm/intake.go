@@ -129,6 +129,7 @@ type Ask struct {
 type Answer struct {
 	ID      string
 	Created bool // false: a run with this ID was there already, and nothing was queued
+	Differs bool // and that run was asked for something else, as its first 500 URLs show
 	Added   int  // jobs queued
 	Dropped int  // jobs that the queue had no room for
 	Rejections

@@ -194,6 +194,7 @@ func (w *warming) reach(ctx context.Context, id string, sent <-chan sending) (*w
 type queued struct {
 	ID       string
 	Created  bool
+	Differs  bool // not created, and the run that was there was asked for something else
 	Added    int
 	Dropped  int
 	Rejected int
@@ -209,8 +210,11 @@ func (w *warming) taken(x sending) (*queued, error) {
 	if err := decode(x.body, &a); err != nil {
 		return nil, err
 	}
-	if !a.Created && !w.quiet {
-		fmt.Fprintf(w.p.stderr, "surrogate: run %s was there already: nothing was queued\n", a.ID)
+	switch {
+	case a.Differs:
+		return nil, fmt.Errorf("run %s was there already, for something else: nothing of this was queued; give another --id, or none", a.ID)
+	case !a.Created && !w.quiet:
+		fmt.Fprintf(w.p.stderr, "surrogate: run %s was there already, and is not begun again: nothing was queued\n", a.ID)
 	}
 	w.said = true
 	for i := range a.Errors {

@@ -229,8 +229,30 @@ func TestDetach(t *testing.T) {
 	if code, out, _ := said(t, "warm", "--admin", p.admin, "--run", "x"); code != 0 || !strings.Contains(out, "warmed 1 of 1") {
 		t.Errorf("exit %d: %s", code, out)
 	}
-	if _, _, errs := said(t, "warm", "--admin", p.admin, "--id", "x", "http://shop.example/b"); !strings.Contains(errs, "was there already") || s.times("/b") != 0 {
-		t.Errorf("%s", errs)
+}
+
+// TestAnIDSentAgain begins nothing: who sends the same is shown how that is, and
+// who sends something else is not told that it was warmed.
+func TestAnIDSentAgain(t *testing.T) {
+	s := newShelf(t)
+	p := serving(t, "--config", withSite(t, s.url, ""))
+	warm := func(args ...string) (int, string, string) {
+		t.Helper()
+		return said(t, append([]string{"warm", "--admin", p.admin, "--id", "x"}, args...)...)
+	}
+	if code, out, errs := warm("http://shop.example/a"); code != 0 {
+		t.Fatalf("exit %d: %s%s", code, out, errs)
+	}
+	if code, out, errs := warm("http://shop.example/a#again"); code != 0 || !strings.Contains(out, "warmed 1 of 1") || !strings.Contains(errs, "run x was there already, and is not begun again") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	for _, args := range []string{"http://shop.example/b", "http://shop.example/a http://shop.example/b", "--force http://shop.example/a", "--detach --quiet http://shop.example/b"} {
+		if code, out, errs := warm(strings.Fields(args)...); code != 1 || out != "" || !strings.Contains(errs, "run x was there already, for something else: nothing of this was queued") {
+			t.Errorf("%s: exit %d: %s%s", args, code, out, errs)
+		}
+	}
+	if s.times("/a") != 1 || s.times("/b") != 0 {
+		t.Errorf("fetched %d and %d times", s.times("/a"), s.times("/b"))
 	}
 }
 

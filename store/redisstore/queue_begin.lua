@@ -1,7 +1,7 @@
 -- queue_begin: opens a run, if there is none of its id.
 --
 -- ARGV  keep; id; the most runs; a token of the caller's, unlike any other;
---       kind; what; by; when, unix microseconds
+--       kind; what; by; when, unix microseconds; the sum of what it was asked for
 -- Returns 1 if it is the caller's, which it is too where he asks again for want
 -- of an answer; 0 if it was there; -1 if there are too many that are not done.
 --
@@ -30,7 +30,7 @@ if redis.call('ZCARD', runs) >= most then
   end
 end
 if redis.call('ZCARD', runs) >= most then return -1 end
-redis.call('HSET', k, 'token', ARGV[4], 'kind', ARGV[5], 'what', ARGV[6], 'by', ARGV[7], 'at', ARGV[8],
+redis.call('HSET', k, 'token', ARGV[4], 'kind', ARGV[5], 'what', ARGV[6], 'by', ARGV[7], 'at', ARGV[8], 'sum', ARGV[9],
   'total', 0, 'left', 0, 'queued', 0)
 -- What another run of this id, which was evicted, has left.
 redis.call('UNLINK', BASE .. 'seen:' .. id, BASE .. 'fails:' .. id, BASE .. 'unkept:' .. id)

@@ -22,7 +22,7 @@ func (q *queue) Begin(ctx context.Context, r store.Run) (string, bool, error) {
 		r.At = time.Now()
 	}
 	v, err := q.steady(ctx, "begin", queueBegin, r.ID, q.opt.MaxRuns, token,
-		store.Shorten(r.Kind), store.Shorten(r.What), store.Shorten(r.By), r.At.UnixMicro())
+		store.Shorten(r.Kind), store.Shorten(r.What), store.Shorten(r.By), r.At.UnixMicro(), r.Sum)
 	if err != nil {
 		return "", false, err
 	}
@@ -158,7 +158,7 @@ func progressOf(run string, h map[string]string) (store.Progress, bool) {
 		return n
 	}
 	p := store.Progress{
-		Run:    store.Run{ID: run, Kind: h["kind"], What: h["what"], By: h["by"], At: micros(h["at"])},
+		Run:    store.Run{ID: run, Kind: h["kind"], What: h["what"], By: h["by"], At: micros(h["at"]), Sum: h["sum"]},
 		Sealed: h["sealed"] == "1", Cancelled: h["cancelled"] == "1",
 		Total: n("total"), Warmed: n("warmed"), Fresh: n("fresh"), Unkept: n("unkept"), Failed: n("failed"), Dropped: n("dropped"),
 		Bytes: int64(n("bytes")),

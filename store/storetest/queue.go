@@ -85,7 +85,7 @@ func (l *queueLab) ticks(n float64) time.Duration { return time.Duration(n * flo
 
 func (l *queueLab) begin(id string) string {
 	l.Helper()
-	got, created, err := l.q.Begin(l.Context(), store.Run{ID: id, Kind: "list", What: "list of " + id, By: "test"})
+	got, created, err := l.q.Begin(l.Context(), store.Run{ID: id, Kind: "list", What: "list of " + id, By: "test", Sum: "sum of " + id})
 	if err != nil || !created || id != "" && got != id {
 		l.Fatalf("Begin %q: %q, %v, %v", id, got, created, err)
 	}

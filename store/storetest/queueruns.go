@@ -12,12 +12,12 @@ var warmed = store.Outcome{State: store.Warmed}
 var queueRunCases = []queueCase{
 	{name: "BeginKeepsTheFirst", run: func(l *queueLab) {
 		l.begin("r")
-		id, created, err := l.o.Begin(l.Context(), store.Run{ID: "r", Kind: "sitemap", What: "other"})
+		id, created, err := l.o.Begin(l.Context(), store.Run{ID: "r", Kind: "sitemap", What: "other", Sum: "other"})
 		if id != "r" || created || err != nil {
 			l.Fatalf("%q, %v, %v", id, created, err)
 		}
 		p := l.progress("r")
-		if p.Kind != "list" || p.What != "list of r" || p.By != "test" || p.At.IsZero() || p.Sealed || p.Cancelled || !p.Ended.IsZero() || p.Done() {
+		if p.Kind != "list" || p.What != "list of r" || p.By != "test" || p.Sum != "sum of r" || p.At.IsZero() || p.Sealed || p.Cancelled || !p.Ended.IsZero() || p.Done() {
 			l.Errorf("%+v", p)
 		}
 	}},
