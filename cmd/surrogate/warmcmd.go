@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -39,8 +38,9 @@ type warming struct {
 	p       *program
 	client  adminClient
 	ask     warmRequest
-	list    string // a file, "-" for standard input, "" for none
-	run     string // of an earlier call, to be followed
+	list    string    // a file, "-" for standard input, "" for none
+	lines   io.Reader // of it
+	run     string    // of an earlier call, to be followed
 	detach  bool
 	cancels bool // what Ctrl-C does to the rest
 	json    bool
@@ -76,9 +76,13 @@ func warmCommand(p *program, args []string) error {
 		return err
 	}
 	for _, a := range rest {
-		switch {
-		case strings.Contains(a, "://"):
+		if strings.Contains(a, "://") {
 			w.ask.URLs = append(w.ask.URLs, a)
+			continue
+		}
+		switch err := noList(a); {
+		case err != nil:
+			return err
 		case w.list != "":
 			return wrongUsage("one list at a time, and not %s and %s; cat joins them: cat … | surrogate warm -", w.list, a)
 		default:
@@ -104,6 +108,16 @@ func warmCommand(p *program, args []string) error {
 		return wrongUsage(`warm what? Type "surrogate warm urls.txt", "surrogate warm -" for standard input, or a URL, --sitemap, --crawl`)
 	}
 	w.cancels = *interrupt == "cancel"
+	if w.list == "-" {
+		w.lines = os.Stdin
+	} else if w.list != "" {
+		f, err := os.Open(w.list)
+		if err != nil {
+			return fmt.Errorf("couldn't read the list: %w; a URL begins with http:// or https://", err)
+		}
+		defer f.Close()
+		w.lines = f
+	}
 	return w.do()
 }
 
@@ -227,39 +241,6 @@ func (w *warming) taken(x sending) (*queued, error) {
 		fmt.Fprintf(w.p.stderr, "surrogate: the queue had no room for %d of them\n", a.Dropped)
 	}
 	return &a, nil
-}
-
-func (w *warming) post(ctx context.Context) ([]byte, error) {
-	if w.list == "" {
-		b, err := json.Marshal(w.ask)
-		if err != nil {
-			return nil, fmt.Errorf("couldn't put the question: %w", err)
-		}
-		body, _, err := w.client.send(ctx, "POST", "/v1/warm", "application/json", strings.NewReader(string(b)))
-		return body, err
-	}
-	var list io.Reader = os.Stdin
-	what := "standard input"
-	if w.list != "-" {
-		f, err := os.Open(w.list)
-		if err != nil {
-			return nil, fmt.Errorf("couldn't read the list: %w", err)
-		}
-		defer f.Close()
-		list, what = f, w.list
-	}
-	q := url.Values{"id": {w.ask.ID}, "what": {what}}
-	if w.ask.Site != "" {
-		q.Set("site", w.ask.Site)
-	}
-	if w.ask.Base != "" {
-		q.Set("base", w.ask.Base)
-	}
-	if w.ask.Force {
-		q.Set("force", "true")
-	}
-	body, _, err := w.client.send(ctx, "POST", "/v1/warm?"+q.Encode(), "text/plain; charset=utf-8", list)
-	return body, err
 }
 
 const (

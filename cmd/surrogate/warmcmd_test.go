@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -145,7 +143,14 @@ func TestWarmMistakes(t *testing.T) {
 		{"a.txt http://shop.example/", 2, "not both at once"},
 		{"--run x http://shop.example/", 2, "--run follows"},
 		{"--on-interrupt stop http://shop.example/", 2, `"leave" or "cancel"`},
-		{"nowhere.txt", 1, "couldn't read the list: open nowhere.txt"},
+		{"nowhere.txt", 1, "couldn't read the list: open nowhere.txt: no such file or directory; a URL begins with http:// or https://"},
+		{"/products/1", 2, "there is no file /products/1; for the path of a URL: surrogate warm --base http://HOST --url /products/1"},
+		{"--site shop /products/1 /products/2", 2, "there is no file /products/1; for the path of a URL"},
+		{"shop.example/a", 2, "there is no file shop.example/a; for a URL: surrogate warm http://shop.example/a"},
+		{"127.0.0.1:8080", 2, "for a URL: surrogate warm http://127.0.0.1:8080"},
+		{"../shop/urls", 1, "couldn't read the list: open ../shop/urls"},
+		{"help", 2, "there is no file help; surrogate warm --help lists the flags"},
+		{t.TempDir(), 2, "is a directory: want a file with a URL in each line"},
 		{"http://other.example/", 1, `no site serves the host "other.example"`},
 		{"--sitemap ftp://shop.example/", 1, "cannot be warmed"},
 		{"--site nope http://shop.example/", 1, "--site: there is no site"},
@@ -157,65 +162,6 @@ func TestWarmMistakes(t *testing.T) {
 		if code != c.code || !strings.Contains(errs, c.says) || out != "" {
 			t.Errorf("surrogate warm %s: exit %d, want %d and %q:\n%s%s", c.args, code, c.code, c.says, out, errs)
 		}
-	}
-}
-
-// TestCtrlC: the rest stays queued, or is cancelled, as asked; and a second one
-// waits for nothing.
-func TestCtrlC(t *testing.T) {
-	for _, cancels := range []bool{false, true} {
-		s := newShelf(t)
-		s.gate = make(chan struct{})
-		p := serving(t, "--config", withSite(t, s.url, ""))
-		args := []string{"warm", "--admin", p.admin, "--id", "mine", writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), pages(30))}
-		if cancels {
-			args = append(args, "--on-interrupt", "cancel")
-		}
-		q := launch(t, programWith(t, args...))
-		q.log.await(t, `surrogate: \d+ of 30`)
-		q.signal(t, syscall.SIGINT)
-		if code := q.ended(t); code != 130 {
-			t.Errorf("exit %d: %s", code, q.log)
-		}
-		close(s.gate)
-		code, out, errs := said(t, "warm", "--admin", p.admin, "--run", "mine")
-		if cancels {
-			if !strings.Contains(q.log.String(), "cancelled run mine") || code != 1 || !strings.Contains(out, "cancelled:") {
-				t.Errorf("%s\nexit %d: %s%s", q.log, code, out, errs)
-			}
-			if s.times("/p/29") != 0 {
-				t.Error("it went on")
-			}
-			continue
-		}
-		if !strings.Contains(q.log.String(), "stay queued as run mine") || code != 0 || !strings.Contains(out, "warmed 30 of 30") {
-			t.Errorf("%s\nexit %d: %s%s", q.log, code, out, errs)
-		}
-	}
-}
-
-// TestSecondCtrlC: it waits for nothing, not even for an admin API that hangs.
-func TestSecondCtrlC(t *testing.T) {
-	s := newShelf(t)
-	s.gate = make(chan struct{})
-	defer close(s.gate)
-	p := serving(t, "--config", withSite(t, s.url, ""))
-	q := launch(t, programWith(t, "warm", "--admin", p.admin, "http://shop.example/a"))
-	q.log.await(t, `surrogate: 0 of 1`)
-	p.signal(t, syscall.SIGSTOP)
-	defer p.signal(t, syscall.SIGCONT)
-	began := time.Now()
-	eventually(t, func() error {
-		select {
-		case <-q.done:
-			return nil
-		default:
-			_ = q.cmd.Process.Signal(syscall.SIGINT) // it may just have ended
-			return errors.New("it goes on")
-		}
-	})
-	if code := q.ended(t); code != 130 || time.Since(began) > 5*time.Second {
-		t.Errorf("exit %d after %v", code, time.Since(began))
 	}
 }
 
