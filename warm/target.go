@@ -42,10 +42,15 @@ func (in *Intake) target(raw string, home *home, only string) (store.Job, error)
 			return store.Job{}, err
 		}
 		rest = base + raw
+	case strings.HasPrefix(raw, "//"):
+		return store.Job{}, errors.New("not a URL: its scheme is missing: " + hintURL)
 	default:
 		return store.Job{}, errors.New("not a URL: " + hintURL + hintRelative)
 	}
 	scheme, host, path, err := store.SplitURL(asciiOnly(rest), "")
+	if err != nil && hasUser(rest) {
+		return store.Job{}, errors.New("it has a user or password, which warming does not send: leave them out")
+	}
 	if err != nil {
 		return store.Job{}, errors.New("not a URL: its host is none: " + hintURL)
 	}
@@ -60,6 +65,15 @@ func (in *Intake) target(raw string, home *home, only string) (store.Job, error)
 		scheme = plan.Scheme
 	}
 	return store.Job{Site: plan.Name, URL: string(plan.Key.Key(scheme, host, path))}, nil
+}
+
+// hasUser reports whether a URL has a user or a password in front of its host.
+func hasUser(url string) bool {
+	_, rest, _ := strings.Cut(url, "://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return strings.Contains(rest, "@")
 }
 
 // plainText refuses what cannot be part of any URL.
