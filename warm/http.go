@@ -1,6 +1,7 @@
 package warm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,6 +117,9 @@ func (in *Intake) serveAsk(w http.ResponseWriter, r *http.Request) {
 		}
 		readQuery(r, &ps)
 		a = parseAsk(body, &ps)
+		if text := bytes.TrimSpace(body); len(text) > 0 && text[0] != '{' && text[0] != '[' {
+			ps.add("Content-Type", fmt.Sprintf("%q is read as JSON", excerpt(mediaType, 100)), "text/plain for a list of URLs, application/json")
+		}
 	}
 	if len(ps.list) > 0 {
 		in.check(&a, &ps) // so that all there is to say is said at once

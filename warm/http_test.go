@@ -48,6 +48,7 @@ func TestPostWarm(t *testing.T) {
 		"parameter":       {"", "?site=shop", `{"urls":["/a"]}`, 400, `"no such parameter"`},
 		"nothing":         {"", "", `{}`, 400, "names nothing"},
 		"no json":         {"", "", `https://shop.example/`, 400, "not JSON"},
+		"no text":         {"application/x-www-form-urlencoded", "", "https://shop.example/a\nhttps://shop.example/b\n", 400, `"accepted":"text/plain for a list of URLs, application/json","detail":"\"application/x-www-form-urlencoded\" is read as JSON","pointer":"Content-Type"`},
 		"list":            {"", "", `[]`, 400, "not a JSON object"},
 		"unknown member":  {"", "", `{"url":["/a"],"urls":[1],"site":2,"crawl":{"form":"x"},"id":"a/b"}`, 400, `"pointer":"#/url"`},
 		"all at once":     {"", "", `{"url":["/a"],"urls":[1],"site":2,"crawl":{"form":"x"},"id":"a/b"}`, 400, `"pointer":"#/urls/0"`},

@@ -183,7 +183,7 @@ func TestBadListIsReportedLineByLine(t *testing.T) {
 		{"https://shop.example/a\x01b", "control character"},
 		{"https://shop.example/\xff", "UTF-8"},
 		{"https://shop.example/" + strings.Repeat("x", maxURL), "longer than"},
-		{strings.Repeat("y", 10<<20), "a line of 10485761 bytes"},
+		{strings.Repeat("y", 10<<20), "a line of 10485761 bytes: a URL has 16384 at most"},
 	} {
 		w := newTown(t)
 		a, err := w.in.Warm(t.Context(), Ask{Site: "shop", List: strings.NewReader("\xef\xbb\xbf/first\n" + c.line + "\n/last")})

@@ -35,7 +35,7 @@ func linesOf(r io.Reader) iter.Seq2[line, error] {
 				l.text = string(text[:200])
 				var skipped int64
 				skipped, err = skipLine(b)
-				l.err = fmt.Errorf("a line of %d bytes", skipped+int64(len(text)))
+				l.err = fmt.Errorf("a line of %d bytes: a URL has %d at most", skipped+int64(len(text)), maxURL)
 			} else {
 				if n == 1 {
 					text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
