@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,19 +38,22 @@ func TestCtrlC(t *testing.T) {
 			}
 			continue
 		}
-		if !strings.Contains(q.log.String(), "stay queued as run mine") || code != 0 || !strings.Contains(out, "warmed 30 of 30") {
+		again := "surrogate: interrupted; what was queued stays queued as run mine: surrogate warm --admin " + p.admin + " --run mine shows how far it is, and with --cancel ends it\n"
+		if !strings.Contains(q.log.String(), again) || !regexp.MustCompile(`surrogate: \d+ of 30 URLs are left\n`).MatchString(q.log.String()) || 
+			code != 0 || !strings.Contains(out, "warmed 30 of 30") {
 			t.Errorf("%s\nexit %d: %s%s", q.log, code, out, errs)
 		}
 	}
 }
 
-// TestSecondCtrlC: it waits for nothing, not even for an admin API that hangs.
+// TestSecondCtrlC: it waits for nothing, not even for an admin API that hangs, and
+// has said which run it leaves.
 func TestSecondCtrlC(t *testing.T) {
 	s := newShelf(t)
 	s.gate = make(chan struct{})
 	defer close(s.gate)
 	p := serving(t, "--config", withSite(t, s.url, ""))
-	q := launch(t, programWith(t, "warm", "--admin", p.admin, "http://shop.example/a"))
+	q := launch(t, programWith(t, "warm", "--admin", p.admin, "--id", "mine", "http://shop.example/a"))
 	q.log.await(t, `surrogate: 0 of 1`)
 	p.signal(t, syscall.SIGSTOP)
 	defer p.signal(t, syscall.SIGCONT)
@@ -63,7 +67,54 @@ func TestSecondCtrlC(t *testing.T) {
 			return errors.New("it goes on")
 		}
 	})
-	if code := q.ended(t); code != 130 || time.Since(began) > 5*time.Second {
-		t.Errorf("exit %d after %v", code, time.Since(began))
+	if code := q.ended(t); code != 130 || time.Since(began) > 5*time.Second || strings.Count(q.log.String(), "stays queued as run mine: surrogate warm --admin ") != 1 {
+		t.Errorf("exit %d after %v: %s", code, time.Since(began), q.log)
+	}
+}
+
+// TestCancelARun that an earlier call has queued.
+func TestCancelARun(t *testing.T) {
+	s := newShelf(t)
+	s.gate = make(chan struct{})
+	p := serving(t, "--config", withSite(t, s.url, "warm.concurrency = 1\n"))
+	list := writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), pages(30))
+	code, out, errs := said(t, "warm", "--admin", p.admin, "--token", "secret", "--detach", "--id", "x", list)
+	if code != 0 || out != "queued as run x; surrogate warm --admin "+p.admin+" --token … --run x shows how far it is\n" {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	eventually(t, func() error {
+		if s.times("/p/0") == 0 {
+			return errors.New("not begun")
+		}
+		return nil
+	})
+	if code, out, errs := said(t, "warm", "--admin", p.admin, "--run", "x", "--cancel"); code != 0 || out != "cancelled run x: 0 of 30 URLs were done, 29 dropped\n" {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	close(s.gate)
+	if code, out, errs := said(t, "warm", "--admin", p.admin, "--run", "x"); code != 1 || !strings.Contains(out, "cancelled: 1 of 30 URLs") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	if code, _, errs := said(t, "warm", "--admin", p.admin, "--id", "y", "http://shop.example/a"); code != 0 {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if code, out, errs := said(t, "warm", "--admin", p.admin, "--run", "y", "--cancel"); code != 0 || out != "run y was over already\n" {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	if code, out, errs := said(t, "warm", "--admin", p.admin, "--run", "z", "--cancel"); code != 1 || out != "" || errs != "surrogate: run z: no run with this id is known\n" {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}
+
+// TestNobodyIsThere: it is said once, and of what run.
+func TestNobodyIsThere(t *testing.T) {
+	for _, c := range []struct{ args, says string }{
+		{"http://shop.example/a", `^surrogate: couldn't reach the admin API: .*; --admin says where it is\n$`},
+		{"--run x", `^surrogate: couldn't see how far run x is: couldn't reach the admin API: .*; surrogate warm --admin 127.0.0.1:1 --run x asks again\n$`},
+	} {
+		code, out, errs := said(t, append([]string{"warm", "--admin", "127.0.0.1:1"}, strings.Fields(c.args)...)...)
+		if code != 1 || out != "" || !regexp.MustCompile(c.says).MatchString(errs) {
+			t.Errorf("%s: exit %d: %s%s", c.args, code, out, errs)
+		}
 	}
 }

@@ -73,6 +73,14 @@ func (r *siteReport) rate() string {
 	return fmt.Sprintf("%.1f %%", 100*float64(r.Hits+r.Stale)/float64(answered))
 }
 
+// urls is a number of URLs as people read it.
+func urls(n int) string {
+	if n == 1 {
+		return "1 URL"
+	}
+	return fmt.Sprintf("%d URLs", n)
+}
+
 // size is a number of bytes as people read it.
 func size[N int64 | uint64](n N) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}

@@ -72,12 +72,14 @@ func (s *progress) say(line string) {
 	s.last, s.said = time.Now(), line
 }
 
-// lost shows that it cannot be told where a run is.
-func (s *progress) lost(err error) {
+// lost shows that it cannot be told where a run is. Why not is told if that
+// lasts.
+func (s *progress) lost(id string) {
+	const text = "waiting for the admin API to say how far run "
 	if s.bar != nil {
-		s.bar.Describe("waiting: " + err.Error())
+		s.bar.Describe(text + id + " is")
 	} else if time.Since(s.last) >= lineEvery {
-		s.say("surrogate: waiting: " + err.Error())
+		s.say("surrogate: " + text + id + " is")
 	}
 }
 

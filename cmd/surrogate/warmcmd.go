@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -41,6 +43,8 @@ type warming struct {
 	list    string    // a file, "-" for standard input, "" for none
 	lines   io.Reader // of it
 	run     string    // of an earlier call, to be followed
+	cancel  bool      // it, instead
+	again   string    // the command that asks about a run, without its id
 	detach  bool
 	cancels bool // what Ctrl-C does to the rest
 	json    bool
@@ -67,6 +71,7 @@ func warmCommand(p *program, args []string) error {
 	fs.BoolVar(&w.ask.Force, "force", false, "fetch even what is fresh")
 	fs.StringVar(&w.ask.ID, "id", "", "`id` of this run: sent again it queues nothing")
 	fs.StringVar(&w.run, "run", "", "show how far the run of this `id` is")
+	fs.BoolVar(&w.cancel, "cancel", false, "cancel a --run: what of it is queued yet is dropped")
 	fs.BoolVar(&w.detach, "detach", false, "queue it, and do not wait; of a --run, show how far it is now")
 	interrupt := fs.String("on-interrupt", "leave", "what Ctrl-C does to the rest: `leave` it queued, or cancel it")
 	fs.BoolVar(&w.json, "json", false, "print what came of it as JSON; with --detach, what was queued or, of a --run, how far it is")
@@ -93,7 +98,18 @@ func warmCommand(p *program, args []string) error {
 		w.ask.Crawl = &crawl
 	}
 	depth := false
-	fs.Visit(func(f *flag.Flag) { depth = depth || f.Name == "depth" })
+	w.again = "surrogate warm"
+	fs.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "depth":
+			depth = true
+		case "admin":
+			w.again += " --admin " + w.client.addr
+		case "token":
+			w.again += " --token …" // not to be printed
+		}
+	})
+	w.again += " --run "
 	named := len(w.ask.URLs)+len(w.ask.Sitemaps)+len(crawl.From) > 0
 	switch {
 	case *interrupt != "leave" && *interrupt != "cancel":
@@ -102,6 +118,8 @@ func warmCommand(p *program, args []string) error {
 		return wrongUsage("--depth is that of a --crawl")
 	case w.run != "" && (named || w.list != ""):
 		return wrongUsage("--run follows what was asked before, and takes nothing else to warm")
+	case w.cancel && w.run == "":
+		return wrongUsage("--cancel is for a --run")
 	case w.list != "" && named:
 		return wrongUsage("a list, or URLs, sitemaps and crawls, but not both at once")
 	case w.run == "" && w.list == "" && !named:
@@ -123,11 +141,20 @@ func warmCommand(p *program, args []string) error {
 
 // do asks, and follows what was asked until it is over.
 func (w *warming) do() error {
+	id := w.run
+	if id == "" {
+		w.ask.ID = cmp.Or(w.ask.ID, strings.ToLower(rand.Text()))
+		id = w.ask.ID
+	}
+	if w.cancel {
+		return w.cancelRun(id)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	leave := sync.OnceFunc(func() { w.leave(id) })
 	interrupted := make(chan struct{})
 	over := make(chan struct{})
 	defer close(over)
@@ -141,17 +168,13 @@ func (w *warming) do() error {
 		}
 		select {
 		case <-signals: // a second one waits for nothing
+			leave()
 			os.Exit(130)
 		case <-over:
 		}
 	}()
-	id := w.run
 	var sent chan sending
-	if id == "" {
-		if w.ask.ID == "" {
-			w.ask.ID = strings.ToLower(rand.Text())
-		}
-		id = w.ask.ID
+	if w.run == "" {
 		// A long list is taken in no faster than there is room for it, so what comes
 		// of its beginning is shown meanwhile.
 		sent = make(chan sending, 1)
@@ -163,6 +186,7 @@ func (w *warming) do() error {
 	s, err := w.reach(ctx, id, sent)
 	select {
 	case <-interrupted:
+		leave()
 		return w.interrupted(id)
 	default:
 	}
@@ -196,7 +220,7 @@ func (w *warming) reach(ctx context.Context, id string, sent <-chan sending) (*w
 	case w.json:
 		fmt.Fprintln(w.p.stdout, strings.TrimSpace(string(x.body)))
 	case !w.quiet:
-		fmt.Fprintf(w.p.stdout, "queued as run %s; surrogate warm --run %s shows how far it is\n", id, id)
+		fmt.Fprintf(w.p.stdout, "queued as run %s; %s%s shows how far it is\n", id, w.again, id)
 	}
 	if a.Rejected+a.Dropped > 0 {
 		return nil, errSaid
@@ -259,28 +283,27 @@ func (w *warming) follow(ctx context.Context, id string, sent <-chan sending) (*
 	for {
 		s, err := w.status(ctx, id, lookEvery)
 		over := err == nil && (s.State == "done" || s.State == "cancelled" && s.Remaining == 0)
-		if sent != nil && (over || errors.Is(err, errNoRun)) {
-			// There is nothing else to look at, or a run was there before this one.
-			select {
-			case x := <-sent:
-				sent = nil
-				show.end()
-				if _, err := w.taken(x); err != nil {
-					return nil, err
-				}
-			case <-time.After(lookEvery):
-			}
-			continue
-		}
 		if sent != nil {
+			// Without anything to show there is time to see what came of the sending.
+			var pause time.Duration
+			if over || err != nil {
+				pause = lookEvery
+			}
 			select {
 			case x := <-sent:
 				sent = nil
 				show.end()
+				if x.err != nil && !last.IsZero() {
+					return nil, fmt.Errorf("not all of run %s was taken in: %w; %s%s shows how far it is", id, x.err, w.again, id)
+				}
 				if _, err := w.taken(x); err != nil {
 					return nil, err
 				}
-			default:
+				continue
+			case <-time.After(pause):
+			}
+			if over || errors.Is(err, errNoRun) {
+				continue // not begun yet, or a run that was there before
 			}
 		}
 		switch {
@@ -291,10 +314,12 @@ func (w *warming) follow(ctx context.Context, id string, sent <-chan sending) (*
 			show.at(s)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, errNoRun) || sent == nil && time.Since(last) > doWithout:
+		case errors.Is(err, errNoRun):
 			return nil, err
+		case sent == nil && time.Since(last) > doWithout:
+			return nil, fmt.Errorf("couldn't see how far run %s is: %w; %s%s asks again", id, err, w.again, id)
 		default:
-			show.lost(err)
+			show.lost(id)
 			select {
 			case <-time.After(lookEvery):
 			case <-ctx.Done():
@@ -308,46 +333,18 @@ var errNoRun = errors.New("no run with this id is known")
 func (w *warming) status(ctx context.Context, id string, wait time.Duration) (*warm.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+10*time.Second)
 	defer cancel()
-	body, code, err := w.client.send(ctx, "GET", "/v1/warm/"+url.PathEscape(id)+"?wait="+wait.String(), "", nil)
+	return w.askRun(ctx, "GET", id, "?wait="+wait.String())
+}
+
+// askRun asks for a run, or ends it.
+func (w *warming) askRun(ctx context.Context, method, id, query string) (*warm.Status, error) {
+	body, code, err := w.client.send(ctx, method, "/v1/warm/"+url.PathEscape(id)+query, "", nil)
 	if code == 404 {
-		return nil, errNoRun
+		return nil, fmt.Errorf("run %s: %w", id, errNoRun)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var s warm.Status
 	return &s, decode(body, &s)
-}
-
-// interrupted says what Ctrl-C leaves behind.
-func (w *warming) interrupted(id string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if w.cancels {
-		body, code, err := w.client.send(ctx, "DELETE", "/v1/warm/"+url.PathEscape(id), "", nil)
-		if err != nil && code != 404 {
-			return fmt.Errorf("couldn't cancel run %s: %w", id, err)
-		}
-		if w.json && err == nil {
-			fmt.Fprintln(w.p.stdout, strings.TrimSpace(string(body)))
-		}
-		fmt.Fprintf(w.p.stderr, "surrogate: cancelled run %s\n", id)
-		return errInterrupted
-	}
-	s, err := w.status(ctx, id, 0)
-	if err == nil && w.json {
-		if err := w.printJSON(s); err != nil {
-			return err
-		}
-	}
-	if err != nil {
-		fmt.Fprintf(w.p.stderr, "surrogate: interrupted; what was queued stays queued as run %s\n", id)
-		return errInterrupted
-	}
-	rest := ""
-	if w.run == "" && !w.said {
-		rest = "; the list was not taken in to its end yet"
-	}
-	fmt.Fprintf(w.p.stderr, "surrogate: interrupted; %d of %d URLs are left, and stay queued as run %s: --run %s shows how far it is%s\n", s.Remaining, s.Total, id, id, rest)
-	return errInterrupted
 }

@@ -142,6 +142,7 @@ func TestWarmMistakes(t *testing.T) {
 		{"a.txt b.txt", 2, "one list at a time"},
 		{"a.txt http://shop.example/", 2, "not both at once"},
 		{"--run x http://shop.example/", 2, "--run follows"},
+		{"--cancel http://shop.example/", 2, "--cancel is for a --run"},
 		{"--on-interrupt stop http://shop.example/", 2, `"leave" or "cancel"`},
 		{"nowhere.txt", 1, "couldn't read the list: open nowhere.txt: no such file or directory; a URL begins with http:// or https://"},
 		{"/products/1", 2, "there is no file /products/1; for the path of a URL: surrogate warm --base http://HOST --url /products/1"},
