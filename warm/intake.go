@@ -288,7 +288,11 @@ func (a *Ask) what() string {
 	}
 	parts = append(parts, a.Sitemaps...)
 	for _, c := range a.Crawl {
-		parts = append(parts, fmt.Sprintf("%s and %d links further", c, a.Depth))
+		links := fmt.Sprintf("%d links", a.Depth)
+		if a.Depth == 1 {
+			links = "1 link"
+		}
+		parts = append(parts, c+" and "+links+" further")
 	}
 	return excerpt(strings.Join(parts, ", "), 1024)
 }

@@ -47,7 +47,7 @@ func (w *warming) interrupted(id string) error {
 	if w.run == "" && !w.said {
 		rest = "; the list was not taken in to its end yet"
 	}
-	fmt.Fprintf(w.p.stderr, "surrogate: %d of %s are left%s\n", s.Remaining, urls(s.Total), rest)
+	fmt.Fprintf(w.p.stderr, "surrogate: left: %d of %s%s\n", s.Remaining, count(s.Total, "URL"), rest)
 	return errInterrupted
 }
 
@@ -65,7 +65,7 @@ func (w *warming) cancelRun(id string) error {
 		return w.printJSON(s)
 	case w.quiet:
 	case s.State == "cancelled":
-		fmt.Fprintf(w.p.stdout, "cancelled run %s: %d of %s were done, %d dropped\n", id, s.Done-s.Dropped, urls(s.Total), s.Dropped)
+		fmt.Fprintf(w.p.stdout, "cancelled run %s: done %d of %s, dropped %d\n", id, s.Done-s.Dropped, count(s.Total, "URL"), s.Dropped)
 	default:
 		fmt.Fprintf(w.p.stdout, "run %s was over already\n", id)
 	}

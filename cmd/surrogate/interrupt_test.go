@@ -39,7 +39,7 @@ func TestCtrlC(t *testing.T) {
 			continue
 		}
 		again := "surrogate: interrupted; what was queued stays queued as run mine: surrogate warm --admin " + p.admin + " --run mine shows how far it is, and with --cancel ends it\n"
-		if !strings.Contains(q.log.String(), again) || !regexp.MustCompile(`surrogate: \d+ of 30 URLs are left\n`).MatchString(q.log.String()) || 
+		if !strings.Contains(q.log.String(), again) || !regexp.MustCompile(`surrogate: left: \d+ of 30 URLs\n`).MatchString(q.log.String()) ||
 			code != 0 || !strings.Contains(out, "warmed 30 of 30") {
 			t.Errorf("%s\nexit %d: %s%s", q.log, code, out, errs)
 		}
@@ -88,7 +88,7 @@ func TestCancelARun(t *testing.T) {
 		}
 		return nil
 	})
-	if code, out, errs := said(t, "warm", "--admin", p.admin, "--run", "x", "--cancel"); code != 0 || out != "cancelled run x: 0 of 30 URLs were done, 29 dropped\n" {
+	if code, out, errs := said(t, "warm", "--admin", p.admin, "--run", "x", "--cancel"); code != 0 || out != "cancelled run x: done 0 of 30 URLs, dropped 29\n" {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 	close(s.gate)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,8 +29,9 @@ func (r *report) print(w io.Writer) {
 		r.Fleet.print(w, row)
 	}
 	i, s := &r.Invalidations, &r.Store
-	fmt.Fprintf(w, "\ninvalidations  %d, %d of them soft; %d entries fell, %s\n", i.Purges, i.Soft, i.Entries, size(i.Bytes))
-	fmt.Fprintf(w, "store          %d entries, %s of %s; %d names, %d fences, %d edges\n", s.Entries, size(s.Bytes), size(s.Capacity), s.Names, s.Fences, s.Edges)
+	fmt.Fprintf(w, "\ninvalidations  %d, %d of them soft; %s fell, %s\n", i.Purges, i.Soft, count(i.Entries, "entry"), size(i.Bytes))
+	fmt.Fprintf(w, "store          %s, %s of %s; %s, %s, %s\n",
+		count(s.Entries, "entry"), size(s.Bytes), size(s.Capacity), count(s.Names, "name"), count(s.Fences, "fence"), count(s.Edges, "edge"))
 	fmt.Fprintf(w, "               %d evicted, %d expired, %d swept, %d fetched too early to be kept\n", s.Evictions, s.Expired, s.Swept, s.Refused)
 	r.printWarming(w)
 }
@@ -56,7 +58,7 @@ func (r *report) printWarming(w io.Writer) {
 	}
 	fmt.Fprintf(w, "warming        %d warmed, %d fresh already, %d not to be kept, %d failed; %d wait, %d found no room\n",
 		x.Warmed, x.Fresh, x.Unkept, x.Failed, x.Queue.Queued, x.Queue.Dropped)
-	fmt.Fprintf(w, "               %d were asked for since, %d never were\n", x.Used, x.Unused)
+	fmt.Fprintf(w, "               asked for since: %d; never: %d\n", x.Used, x.Unused)
 	for _, s := range x.Sites {
 		if x.Queue.Queued > 0 || s.UnderWay > 0 {
 			fmt.Fprintf(w, "               %s: %s, %d of %g under way\n", s.Site, s.State, s.UnderWay, s.Window)
@@ -73,12 +75,15 @@ func (r *siteReport) rate() string {
 	return fmt.Sprintf("%.1f %%", 100*float64(r.Hits+r.Stale)/float64(answered))
 }
 
-// urls is a number of URLs as people read it.
-func urls(n int) string {
-	if n == 1 {
-		return "1 URL"
+// count is so many of something, of which one is called what.
+func count[N int | uint64](n N, what string) string {
+	switch {
+	case n == 1:
+		return "1 " + what
+	case strings.HasSuffix(what, "y"):
+		what = strings.TrimSuffix(what, "y") + "ie"
 	}
-	return fmt.Sprintf("%d URLs", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // size is a number of bytes as people read it.

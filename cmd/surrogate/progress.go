@@ -28,11 +28,15 @@ func (w *warming) newProgress() *progress {
 	if w.quiet {
 		s.out = io.Discard
 	} else if f, ok := w.p.stderr.(*os.File); ok && isTerminal(f) {
-		s.bar = progressbar.NewOptions(1, progressbar.OptionSetWriter(f), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("URLs"), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetWidth(30), progressbar.OptionSetDescription("warming"))
+		s.bar = newBar(f)
 	}
 	return s
+}
+
+func newBar(out io.Writer) *progressbar.ProgressBar {
+	return progressbar.NewOptions(1, progressbar.OptionSetWriter(out), progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetWidth(30), progressbar.OptionSetDescription("warming"))
 }
 
 func isTerminal(f *os.File) bool {
@@ -48,7 +52,7 @@ func (s *progress) at(r *warm.Status) {
 			// A bar that is full is finished for good, and there is more to come.
 			what, most = "listing", max(r.Total, r.Done+1)
 		}
-		s.bar.Describe(what + aside(r))
+		s.bar.Describe(what + rate(r) + aside(r)) // the bar's own rate is by the hour where it is slow
 		if most != s.bar.GetMax() {
 			s.bar.ChangeMax(most)
 		}
@@ -58,12 +62,14 @@ func (s *progress) at(r *warm.Status) {
 	if time.Since(s.last) < lineEvery {
 		return
 	}
-	line := fmt.Sprintf("surrogate: %d of %d, %.1f/s", r.Done, r.Total, r.Rate)
+	line := fmt.Sprintf("surrogate: %d of %d", r.Done, r.Total) + rate(r)
 	if r.ETA != nil {
 		line += fmt.Sprintf(", %s left", time.Duration(*r.ETA)*time.Second)
 	}
 	s.say(line + aside(r))
 }
+
+func rate(r *warm.Status) string { return fmt.Sprintf(", %.1f/s", r.Rate) }
 
 func (s *progress) say(line string) {
 	if line != s.said {
@@ -89,18 +95,29 @@ func aside(r *warm.Status) (text string) {
 		text += fmt.Sprintf(", %d failed", r.Failed)
 	}
 	if r.Retries > 0 && r.Remaining > 0 {
-		text += fmt.Sprintf(", tried again %d times", r.Retries)
+		text += ", tried again " + times(r.Retries)
 	}
 	return text + waitsOf(r)
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // waitsOf is what is in the way of a run.
 func waitsOf(r *warm.Status) (text string) {
 	for i, w := range r.Waits {
 		if i == 3 {
-			return text + fmt.Sprintf("; and %d more sites wait", len(r.Waits)-i)
+			return text + "; waiting too: " + count(len(r.Waits)-i, "more site")
 		}
-		text += fmt.Sprintf("; %d wait: %s", w.Left, waitingFor(&w))
+		verb := "wait"
+		if w.Left == 1 {
+			verb = "waits"
+		}
+		text += fmt.Sprintf("; %d %s: %s", w.Left, verb, waitingFor(&w))
 		if w.Next > 0 {
 			text += fmt.Sprintf(", next try in %d s", w.Next)
 		}

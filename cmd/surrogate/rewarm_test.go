@@ -48,7 +48,7 @@ func TestRewarm(t *testing.T) {
 	if w := r.Warming; w == nil || w.Warmed != 2 || w.Used != 2 || w.Rewarmed != 2 || len(w.Sites) != 1 || w.Sites[0].State != "ready" {
 		t.Errorf("%+v", w)
 	}
-	if _, out, _ := said(t, "stats", "--admin", p.admin); !strings.Contains(out, "2 warmed, 0 fresh already") || !strings.Contains(out, "2 were asked for since") {
+	if _, out, _ := said(t, "stats", "--admin", p.admin); !strings.Contains(out, "2 warmed, 0 fresh already") || !strings.Contains(out, "asked for since: 2;") {
 		t.Errorf("stats printed:\n%s", out)
 	}
 	ask(t, "POST", p.admin+"/v1/purge", `{"tags":["red"],"id":"none","rewarm":0}`)

@@ -17,7 +17,7 @@ func TestAListThatIsLongerThanTheQueue(t *testing.T) {
 	q := launch(t, programWith(t, "warm", "--admin", p.admin, "--id", "broken-off", list))
 	q.log.await(t, `surrogate: 0 of \d+, 0.0/s`)
 	q.signal(t, syscall.SIGINT)
-	if code := q.ended(t); code != 130 || !strings.Contains(q.log.String(), "URLs are left; the list was not taken in to its end yet") {
+	if code := q.ended(t); code != 130 || !strings.Contains(q.log.String(), " URLs; the list was not taken in to its end yet") {
 		t.Errorf("exit %d: %s", code, q.log)
 	}
 	s.mu.Lock()

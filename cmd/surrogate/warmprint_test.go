@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"net"
 	"path/filepath"
@@ -56,7 +57,7 @@ func nobody(t *testing.T) string {
 func TestWarmSaysWhatItWaitsFor(t *testing.T) {
 	p := serving(t, "--config", withSite(t, nobody(t), ""))
 	q := launch(t, programWith(t, "warm", "--admin", p.admin, "--on-interrupt", "cancel", writeFile(t, filepath.Join(t.TempDir(), "urls.txt"), pages(20))))
-	q.log.await(t, `surrogate: \d+ of 20, .*tried again \d+ times; \d+ wait: the origin of shop is down(, next try in \d+ s)? \(origin-unreachable: .*\)\n`)
+	q.log.await(t, `surrogate: \d+ of 20, .*tried again (once|\d+ times); \d+ waits?: the origin of shop is down(, next try in \d+ s)? \(origin-unreachable: .*\)\n`)
 	q.signal(t, syscall.SIGINT)
 	q.ended(t)
 }
@@ -131,4 +132,29 @@ func TestWhatIsLostAtTheEnd(t *testing.T) {
 	p.signal(t, syscall.SIGTERM)
 	p.ended(t)
 	p.log.await(t, `what was queued to be warmed is not kept without Redis.* urls=3`)
+}
+
+// TestOneIsNoPlural, in lines, on the bar, and in what came of it.
+func TestOneIsNoPlural(t *testing.T) {
+	st := warm.Status{State: "running", Total: 3, Done: 2, Remaining: 1, Rate: 0.01, Retries: 1, Waits: []warm.Wait{{Site: "a", Left: 1, SiteWait: warm.SiteWait{For: warm.Down.String()}}}}
+	var b bytes.Buffer
+	(&progress{out: &b}).at(&st)
+	if got := b.String(); got != "surrogate: 2 of 3, 0.0/s, tried again once; 1 waits: the origin of a is down\n" {
+		t.Error(got)
+	}
+	b.Reset()
+	(&progress{bar: newBar(&b)}).at(&st)
+	if got := b.String(); !strings.Contains(got, "warming, 0.0/s, tried again once; 1 waits: the origin of a is down") || strings.Contains(got, "/hr") || !strings.Contains(got, "2/3") {
+		t.Errorf("%q", got)
+	}
+	b.Reset()
+	printStatus(&b, &warm.Status{State: "done", Total: 1, Warmed: 1, Bytes: 5})
+	if got := b.String(); !strings.HasPrefix(got, "warmed 1 of 1 URL, 5 B in ") {
+		t.Error(got)
+	}
+	b.Reset()
+	r := report{Store: storeReport{Entries: 1, Names: 2, Edges: 1}}
+	if r.print(&b); !strings.Contains(b.String(), "store          1 entry, 0 B of 0 B; 2 names, 0 fences, 1 edge\n") || !strings.Contains(b.String(), "soft; 0 entries fell") {
+		t.Error(b.String())
+	}
 }
