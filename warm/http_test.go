@@ -221,7 +221,7 @@ func TestStatus(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	p := store.Progress{Run: store.Run{ID: "x", At: at}, Total: 100, Warmed: 15, Fresh: 5, Failed: 3, Unkept: 1, Dropped: 1, Sealed: true}
 	s := StatusOf(&p, at.Add(10*time.Second), nil)
-	if s.State != "running" || s.Done != 25 || s.Remaining != 75 || s.Rate != 2.5 || *s.ETA != 30 {
+	if s.State != "running" || s.Done != 25 || s.Remaining != 75 || s.Rate != 2.4 || *s.ETA != 31 {
 		t.Errorf("%+v", s)
 	}
 	p.Reasons = []store.Reason{{Why: "private", Count: 2, URLs: []string{"http://a/"}}, {Count: 1}}
@@ -233,7 +233,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	p.Sealed, p.Warmed, p.Ended = true, 90, at.Add(50*time.Second)
-	if s := StatusOf(&p, at.Add(time.Hour), nil); s.State != "done" || s.Rate != 2 || s.ETA != nil || s.Remaining != 0 {
+	if s := StatusOf(&p, at.Add(time.Hour), nil); s.State != "done" || s.Rate != 1.98 || s.ETA != nil || s.Remaining != 0 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -25,7 +25,7 @@ type Status struct {
 	Dropped   int       `json:"dropped"`
 	Remaining int       `json:"remaining"`
 	Bytes     int64     `json:"bytes"`
-	Rate      float64   `json:"rate"`           // URLs a second since it began
+	Rate      float64   `json:"rate"`           // URLs a second since it began, those dropped left out
 	ETA       *int64    `json:"eta_s,omitzero"` // seconds left at that rate; absent while that cannot be told
 	Ended     time.Time `json:"ended,omitzero"`
 	Failures  []Failure `json:"failures,omitempty"` // the first of them
@@ -77,7 +77,7 @@ func StatusOf(p *store.Progress, now time.Time, sites map[string]SiteWait) Statu
 		until = p.Ended
 	}
 	if took := until.Sub(p.At).Seconds(); took > 0 {
-		s.Rate = float64(s.Done) / took
+		s.Rate = float64(s.Done-s.Dropped) / took
 	}
 	if s.Rate > 0 && !p.Done() {
 		s.ETA = new(int64(float64(s.Remaining) / s.Rate))
