@@ -293,6 +293,12 @@ func (in *Intake) writeProgress(w http.ResponseWriter, r *http.Request, p *store
 	case err != nil:
 		writeProblem(w, http.StatusServiceUnavailable, "The queue failed: "+err.Error(), nil)
 	default:
-		writeJSON(w, http.StatusOK, StatusOf(p, time.Now(), in.waits(r.Context())))
+		s := StatusOf(p, time.Now(), in.waits(r.Context()))
+		if s.Done == 0 && s.Remaining > 0 && len(s.Waits) == 0 {
+			if q, err := in.queue.Stats(r.Context()); err == nil { // else it is left out
+				s.Others = max(0, q.Queued+q.Taken-s.Remaining)
+			}
+		}
+		writeJSON(w, http.StatusOK, s)
 	}
 }

@@ -131,11 +131,14 @@ func TestGetAndCancel(t *testing.T) {
 		}
 	}
 	underWay("second")
+	if _, m, _ := w.ask("GET", "/v1/warm/second", "", ""); m["others"] != 2.0 {
+		t.Errorf("not behind the first: %v", m)
+	}
 	if status, m, _ := w.ask("DELETE", "/v1/warm/second", "", ""); status != 200 || m["state"] != "cancelled" || m["remaining"] != 0.0 || m["dropped"] != 1.0 {
 		t.Errorf("%d %v", status, m)
 	}
 	underWay(first)
-	if _, m, _ = w.ask("GET", "/v1/warm/"+first, "", ""); m["state"] != "running" || m["remaining"] != 2.0 || len(m["rejected"].([]any)) != 1 {
+	if _, m, _ = w.ask("GET", "/v1/warm/"+first, "", ""); m["state"] != "running" || m["remaining"] != 2.0 || m["others"] != nil || len(m["rejected"].([]any)) != 1 {
 		t.Errorf("%v", m)
 	}
 	w.work()

@@ -33,6 +33,7 @@ type Status struct {
 	Retries   int       `json:"retries"`            // how often a URL that failed was put back, to be tried again
 	Trouble   *Failure  `json:"trouble,omitempty"`  // the last of those, while there is something left
 	Waits     []Wait    `json:"waits,omitempty"`    // what is in the way of what is left
+	Others    int       `json:"others,omitzero"`    // URLs of other runs that are queued too, while none of this one is done and nothing else is in the way
 	Rejected  []string  `json:"rejected,omitempty"` // what of its list was not understood, and why it ended early
 }
 

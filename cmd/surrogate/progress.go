@@ -97,7 +97,15 @@ func aside(r *warm.Status) (text string) {
 	if r.Retries > 0 && r.Remaining > 0 {
 		text += ", tried again " + times(r.Retries)
 	}
-	return text + waitsOf(r)
+	return text + behind(r) + waitsOf(r)
+}
+
+// behind tells of a run that others may be ahead of.
+func behind(r *warm.Status) string {
+	if r.Others == 0 {
+		return ""
+	}
+	return "; none done yet, and queued of other runs: " + count(r.Others, "URL")
 }
 
 func times(n int) string {

@@ -53,7 +53,7 @@ func printStatus(out io.Writer, s *warm.Status) {
 	if until.IsZero() {
 		until = time.Now()
 	}
-	fmt.Fprintf(out, "%s %d of %s, %s in %s%s\n", verb, s.Warmed+s.Fresh, count(s.Total, "URL"), size(s.Bytes), until.Sub(s.At).Round(time.Millisecond), waitsOf(s))
+	fmt.Fprintf(out, "%s %d of %s, %s in %s%s\n", verb, s.Warmed+s.Fresh, count(s.Total, "URL"), size(s.Bytes), until.Sub(s.At).Round(time.Millisecond), behind(s)+waitsOf(s))
 	figure := func(n int, what string) {
 		if n > 0 {
 			fmt.Fprintf(out, "%8d  %s\n", n, what)

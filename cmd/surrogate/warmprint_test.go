@@ -148,6 +148,11 @@ func TestOneIsNoPlural(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	b.Reset()
+	(&progress{out: &b}).at(&warm.Status{State: "running", Total: 3, Remaining: 3, Others: 1})
+	if got := b.String(); got != "surrogate: 0 of 3, 0.0/s; none done yet, and queued of other runs: 1 URL\n" {
+		t.Error(got)
+	}
+	b.Reset()
 	printStatus(&b, &warm.Status{State: "done", Total: 1, Warmed: 1, Bytes: 5})
 	if got := b.String(); !strings.HasPrefix(got, "warmed 1 of 1 URL, 5 B in ") {
 		t.Error(got)
