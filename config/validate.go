@@ -172,6 +172,10 @@ func (l *loader) validateSites() {
 			}
 		}
 		l.validateBase(path, s)
+		if !l.isWrong(path + ".hosts") {
+			l.validateTargets(path+".warm.sitemaps", s, s.Warm.Sitemaps)
+			l.validateTargets(path+".warm.crawl.from", s, s.Warm.Crawl.From)
+		}
 		if first, taken := names[s.Name]; taken && (l.isSet(path+".name") || len(s.Hosts) > 0) {
 			l.wrongf(path+".name", "%q is the name of the site at %s already", s.Name, l.placeOf(first))
 		} else {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -68,5 +69,29 @@ base = "https://B.example:443/"
 	}
 	if slices.ContainsFunc(Keys(), func(k KeyInfo) bool { return k.Name == "defaults.warm.entities" }) {
 		t.Error("a variable can set entities")
+	}
+}
+
+// TestWarmsItsOwn: what a site has fetched are pages of its hosts.
+func TestWarmsItsOwn(t *testing.T) {
+	const site = "[[site]]\nhosts = ['shop.example', '*.shop.example', 'b.example:8443', '::1']\norigins = 'http://o'\n"
+	for target, good := range map[string]bool{
+		"/s.xml": true, "https://shop.example/": true, "http://SHOP.example.:8080/s.xml": true, "https://a.b.shop.example/": true,
+		"https://b.example:8443/": true, "http://[::1]:81/": true,
+		"https://b.example/": false, "https://other.example/s.xml": false, "https://myshop.example/": false, "https://[::2]/": false,
+	} {
+		for _, key := range []string{"sitemaps", "crawl.from"} {
+			_, err := assemble("x", []byte(site+"warm."+key+" = ['/', '"+target+"']\n"), nil, Flags{})
+			want := ""
+			if !good {
+				want = fmt.Sprintf("x:4:%d: site.warm.", len("warm."+key+" = ['/', '")) + key + `: "` + target + `" is not of this site, whose hosts are shop.example, *.shop.example, b.example:8443, [::1]`
+			}
+			if got := fmt.Sprint(err); good != (err == nil) || !good && got != want {
+				t.Errorf("%s = %s: %v\nwant %s", key, target, err, want)
+			}
+		}
+	}
+	if _, err := assemble("x", []byte("defaults.warm.sitemaps = 'http://a.example/'\n"+site), nil, Flags{}); err != nil {
+		t.Errorf("inherited: %v", err)
 	}
 }

@@ -78,6 +78,31 @@ func (l *loader) validateBase(path string, s *Site) {
 	}
 }
 
+// validateTargets refuses URLs of hosts that are not the site's: what a site
+// warms are pages of its own. What it inherits may be meant for another.
+func (l *loader) validateTargets(path string, s *Site, targets []string) {
+	if !l.isSet(path) {
+		return
+	}
+	for i, t := range targets {
+		if u, err := url.Parse(t); err == nil && u.Host != "" && !s.serves(u) {
+			l.wrongf(element(path, i), "%q is not of this site, whose hosts are %s", t, strings.Join(s.Hosts, ", "))
+		}
+	}
+}
+
+// serves reports whether the host of a URL is one of the site's.
+func (s *Site) serves(u *url.URL) bool {
+	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	return len(s.Hosts) == 0 || slices.ContainsFunc(s.Hosts, func(h string) bool {
+		rest, wild := strings.CutPrefix(h, "*")
+		return wild && strings.HasSuffix(name, rest) || h == name || h == name+":"+u.Port()
+	})
+}
+
 // A Schedule is when something happens again: every so often or, if Every is 0,
 // on Days at a time of day.
 type Schedule struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -38,6 +39,10 @@ func check(p *program, args []string) error {
 			return errSaid
 		}
 	}
+	if missing := missingLists(cfg); len(missing) > 0 {
+		fmt.Fprintln(p.stdout, strings.Join(missing, "\n"))
+		return errSaid
+	}
 	noun := "sites"
 	if len(cfg.Sites) == 1 {
 		noun = "site"
@@ -52,6 +57,28 @@ func check(p *program, args []string) error {
 		tls.describe(p.stdout, time.Now())
 	}
 	return nil
+}
+
+// missingLists is what is wrong with the files that sites take lists from, a
+// line each. Whoever serves goes on without them.
+func missingLists(cfg *config.Config) (wrong []string) {
+	for i := range cfg.Sites {
+		s := &cfg.Sites[i]
+		for _, name := range s.Warm.Lists {
+			f, err := os.Open(name)
+			if err == nil {
+				var info os.FileInfo
+				if info, err = f.Stat(); err == nil && info.IsDir() {
+					err = fmt.Errorf("%s is a directory, want a file with a URL or a path in each line", name)
+				}
+				f.Close()
+			}
+			if err != nil {
+				wrong = append(wrong, fmt.Sprintf("site %s: warm.lists: %v", s.Name, err))
+			}
+		}
+	}
+	return wrong
 }
 
 // describe tells what clients are shown on HTTPS.

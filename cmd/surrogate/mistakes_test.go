@@ -101,6 +101,23 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckLooksForLists: what warming would miss later.
+func TestCheckLooksForLists(t *testing.T) {
+	dir := t.TempDir()
+	list := writeFile(t, filepath.Join(dir, "urls.txt"), "/\n")
+	conf := func(lists ...string) string {
+		return writeFile(t, "", fmt.Sprintf("[[site]]\nhosts = \"a.example\"\norigins = \"http://127.0.0.1:3000\"\nwarm.lists = [\"%s\"]\n", strings.Join(lists, `", "`)))
+	}
+	if code, out, errs := said(t, "check", conf(list)); code != 0 {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	want := "site a.example: warm.lists: open " + dir + "/nowhere.txt: no such file or directory\n" +
+		"site a.example: warm.lists: " + dir + " is a directory, want a file with a URL or a path in each line\n"
+	if code, out, errs := said(t, "check", conf(list, dir+"/nowhere.txt", dir)); code != 1 || out != want || errs != "" {
+		t.Errorf("exit %d: %s%s, want\n%s", code, out, errs, want)
+	}
+}
+
 func TestHelp(t *testing.T) {
 	code, out, errs := said(t, "--help")
 	if code != 0 || errs != "" {
