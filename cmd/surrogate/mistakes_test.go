@@ -41,6 +41,7 @@ func TestMistakes(t *testing.T) {
 		{"purge", 2, "purge what?"},
 		{"purge http://a.example/b", 2, `"http://a.example/b" looks like a URL: surrogate purge --url http://a.example/b;`},
 		{"purge /books/1", 2, `surrogate purge --url http://HOST/books/1; --tag=/books/1 insists`},
+		{"purge --rewarm all x", 2, "want a number of pages"},
 		{"purge --sfot x", 2, "did you mean --soft?"},
 		{"explain", 2, "takes one URL"},
 		{"check", 2, "check what?"},

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"surrogate/purge"
@@ -18,6 +20,7 @@ type purgeRequest struct {
 	Everything bool     `json:"everything,omitempty"`
 	Mode       string   `json:"mode,omitempty"`
 	DryRun     bool     `json:"dry_run,omitempty"`
+	Rewarm     *int     `json:"rewarm,omitempty"`
 	Wait       string   `json:"wait,omitempty"`
 	ID         string   `json:"id,omitempty"`
 	Why        string   `json:"why,omitempty"`
@@ -41,6 +44,14 @@ func purgeCommand(p *program, args []string) error {
 	fs.BoolVar(&r.Everything, "everything", false, "all there is")
 	soft := fs.Bool("soft", false, "make stale instead of killing")
 	fs.BoolVar(&r.DryRun, "dry-run", false, "tell what would fall, change nothing")
+	fs.Func("rewarm", "fetch `so many` of the pages that fell again, the hottest; 0 for none (default what the site says)", func(s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return errors.New("want a number of pages")
+		}
+		r.Rewarm = &n
+		return nil
+	})
 	fs.StringVar(&r.ID, "id", "", "`id` of this purge: sent again it purges nothing")
 	fs.StringVar(&r.Why, "why", "", "`reason`, for the log")
 	fs.StringVar(&r.Wait, "wait", "", "longest `time` to wait for other nodes")

@@ -51,10 +51,18 @@ func TestRewarm(t *testing.T) {
 	if _, out, _ := said(t, "stats", "--admin", p.admin); !strings.Contains(out, "2 warmed, 0 fresh already") || !strings.Contains(out, "asked for since: 2;") {
 		t.Errorf("stats printed:\n%s", out)
 	}
-	ask(t, "POST", p.admin+"/v1/purge", `{"tags":["red"],"id":"none","rewarm":0}`)
-	ask(t, "POST", p.admin+"/v1/purge", `{"tags":["green"],"id":"asked","rewarm":5}`)
-	receipt("asked") // nothing was hot, and that is told too
+	for _, args := range []string{"--id none --rewarm 0 red", "--id asked --rewarm 5 green"} {
+		if code, _, errs := said(t, append([]string{"purge", "--admin", p.admin}, strings.Fields(args)...)...); code != 0 {
+			t.Errorf("%s: exit %d: %s", args, code, errs)
+		}
+	}
+	if r := receipt("asked"); r.Rewarm != 5 { // nothing was hot, and that is told too
+		t.Errorf("%+v", r)
+	}
 	if got := get(t, p.proxy+"/a?tag=red"); isHit(got) {
 		t.Errorf("none was to be fetched again: %s", got.cache())
+	}
+	if code, _, errs := said(t, "purge", "--admin", p.admin, "--rewarm=-1", "red"); code != 1 || !strings.Contains(errs, "--rewarm: not a number of keys (accepted: a whole number from 0 to 1000000)") {
+		t.Errorf("exit %d: %s", code, errs)
 	}
 }
