@@ -123,6 +123,9 @@ func (p *Proxy) refresh(q *request, found *store.Found, d decision) {
 		q.site.counts.refreshDropped.Inc()
 		return
 	}
+	if d.act == actHit {
+		q.site.counts.refreshEarly.Inc()
+	}
 	c := q.forWhole()
 	d.act = actRevalidate
 	f := newFlight(p.ctx, id, found.Ticket)

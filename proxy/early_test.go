@@ -51,6 +51,8 @@ func TestHotPagesDoNotExpireInFrontOfVisitors(t *testing.T) {
 				}
 				if fetches := o.fetches(""); waits > c.waits || fetches > c.fetchs || c.heat < 1 && waits != fetches {
 					t.Errorf("%d visitors waited in %d lives, %d fetches", waits, c.lives, fetches)
+				} else if early := int(h.proxy.Stats()[0].Early); early > fetches || early+waits < fetches || c.heat < 1 && early > 0 {
+					t.Errorf("%d early of %d fetches, and %d visitors waited", early, fetches, waits)
 				}
 			})
 		})

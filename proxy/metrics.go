@@ -23,6 +23,7 @@ import (
 //	surrogate_stored_total{site}             responses stored
 //	surrogate_not_kept_total{site,why}       responses not stored, by reason
 //	surrogate_catch_all_total{site}          responses whose tags could not all be kept: they fall with every purge
+//	surrogate_refresh_early_total{site}      background refreshes begun before the page was stale
 //	surrogate_refresh_dropped_total{site}    background refreshes left to a later request because too many were under way
 //	surrogate_warm_fetches_total{site}       fetches begun for warming, whoever else they served
 //	surrogate_store_errors_total{site}       lookups and puts that failed
@@ -47,6 +48,7 @@ type siteCounts struct {
 	stored         *metrics.Counter
 	unkept         [numReasons]*metrics.Counter
 	catchAll       *metrics.Counter
+	refreshEarly   *metrics.Counter
 	refreshDropped *metrics.Counter
 	warmFetches    *metrics.Counter
 	visiting       atomic.Int64 // visitors' fetches under way
@@ -102,7 +104,8 @@ func (c *counts) site(name string) *siteCounts {
 		fetchSeconds: c.set.GetOrCreatePrometheusHistogram(fmt.Sprintf("surrogate_fetch_seconds{site=%q}", name)),
 		fetchErrors:  counter("fetch_errors_total"), surplus: counter("origin_surplus_total"),
 		revalidated: counter("revalidated_total"), stored: counter("stored_total"),
-		catchAll: counter("catch_all_total"), refreshDropped: counter("refresh_dropped_total"), warmFetches: counter("warm_fetches_total"), storeErrors: counter("store_errors_total"),
+		catchAll: counter("catch_all_total"), refreshDropped: counter("refresh_dropped_total"), refreshEarly: counter("refresh_early_total"),
+		warmFetches: counter("warm_fetches_total"), storeErrors: counter("store_errors_total"),
 	}
 	for i, r := range results {
 		t := newTally(i == resultHit)
@@ -155,6 +158,7 @@ type SiteStats struct {
 	FetchErrors uint64            `json:"fetch_errors"`
 	Revalidated uint64            `json:"revalidated"`
 	Stored      uint64            `json:"stored"`
+	Early       uint64            `json:"early"` // refreshes begun before the page was stale
 	SentBytes   uint64            `json:"sent_bytes"`
 }
 
@@ -165,7 +169,7 @@ func (p *Proxy) Stats() []SiteStats {
 		c := s.counts
 		st := SiteStats{
 			Site: s.Name, Requests: make(map[string]uint64), Collapsed: c.collapsed.Get(), Fetches: c.fetches.Get(), FetchErrors: c.fetchErrors.Get(),
-			Revalidated: c.revalidated.Get(), Stored: c.stored.Get(), SentBytes: c.sent(),
+			Revalidated: c.revalidated.Get(), Stored: c.stored.Get(), Early: c.refreshEarly.Get(), SentBytes: c.sent(),
 		}
 		for i, t := range c.requests {
 			st.Requests[results[i]] = t.read().count

@@ -58,7 +58,7 @@ func (r *report) printWarming(w io.Writer) {
 	}
 	fmt.Fprintf(w, "warming        %d warmed, %d fresh already, %d not to be kept, %d failed; %d wait, %d found no room\n",
 		x.Warmed, x.Fresh, x.Unkept, x.Failed, x.Queue.Queued, x.Queue.Dropped)
-	fmt.Fprintf(w, "               asked for since: %d; never: %d\n", x.Used, x.Unused)
+	fmt.Fprintf(w, "               asked for since: %d; never: %d; refreshed before they were stale: %d\n", x.Used, x.Unused, r.Total.Early)
 	for _, s := range x.Sites {
 		if x.Queue.Queued > 0 || s.UnderWay > 0 {
 			fmt.Fprintf(w, "               %s: %s, %d of %g under way\n", s.Site, s.State, s.UnderWay, s.Window)

@@ -19,12 +19,16 @@ func TestStatsHaveTheDashboardsColumns(t *testing.T) {
 	for _, m := range regexp.MustCompile(`<th[^>]*>([^<]*)</th>`).FindAllStringSubmatch(sites, -1) {
 		heads = append(heads, m[1])
 	}
-	r := report{Sites: []siteReport{{Site: "a", Hits: 1, Stale: 2, Misses: 3, Collapsed: 4, Revalidated: 5, Passed: 6, FetchErrors: 7, SentBytes: 8}}}
+	r := report{Sites: []siteReport{{Site: "a", Hits: 1, Stale: 2, Misses: 3, Collapsed: 4, Revalidated: 5, Passed: 6, FetchErrors: 7, SentBytes: 8}},
+		Total: siteReport{Early: 9}, Warming: &warmReport{}}
 	var b strings.Builder
 	r.print(&b)
 	lines := strings.Split(b.String(), "\n")
 	if got, want := strings.Join(strings.Fields(lines[2]), " "), strings.Join(heads, " "); got != want || len(heads) != 10 {
 		t.Errorf("columns %q, on the dashboard %q", got, want)
+	}
+	if !strings.Contains(b.String(), "; refreshed before they were stale: 9\n") {
+		t.Errorf("no early refreshes in\n%s", b.String())
 	}
 	if got := strings.Join(strings.Fields(lines[3]), " "); got != "a 27.3 % 1 2 3 4 5 6 7 8 B" {
 		t.Errorf("%s", got)

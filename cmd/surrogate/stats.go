@@ -22,6 +22,7 @@ type siteReport struct {
 	Fetches     uint64 `json:"fetches"`      // requests to origins that were to be stored
 	FetchErrors uint64 `json:"fetch_errors"` // those that failed
 	Stored      uint64 `json:"stored"`       // responses stored
+	Early       uint64 `json:"early"`        // pages refreshed before they were stale (fresh.early)
 	SentBytes   uint64 `json:"sent_bytes"`   // content sent to clients
 }
 
@@ -36,6 +37,7 @@ func (r *siteReport) add(s *siteReport) {
 	r.Fetches += s.Fetches
 	r.FetchErrors += s.FetchErrors
 	r.Stored += s.Stored
+	r.Early += s.Early
 	r.SentBytes += s.SentBytes
 }
 
@@ -43,7 +45,7 @@ func siteReportOf(s *proxy.SiteStats) siteReport {
 	return siteReport{
 		Site: s.Site, Hits: s.Requests["hit"], Misses: s.Requests["miss"], Stale: s.Requests["stale"],
 		Revalidated: s.Requests["revalidated"], Passed: s.Requests["pass"], Refused: s.Requests["refused"],
-		Collapsed: s.Collapsed, Fetches: s.Fetches, FetchErrors: s.FetchErrors, Stored: s.Stored, SentBytes: s.SentBytes,
+		Collapsed: s.Collapsed, Fetches: s.Fetches, FetchErrors: s.FetchErrors, Stored: s.Stored, Early: s.Early, SentBytes: s.SentBytes,
 	}
 }
 
