@@ -46,6 +46,7 @@ type Rewarmer struct {
 	purges map[string]*fall
 	order  []*fall
 	tally  RewarmTally
+	missed map[string]bool // purges that were counted as missed and may be heard of again; at most maxFalls
 }
 
 // A RewarmTally is what a Rewarmer has done so far.
@@ -53,7 +54,7 @@ type RewarmTally struct {
 	Purges uint64 // that took something hot
 	Keys   uint64 // queued
 	Jobs   uint64 // the picks of those
-	Missed uint64 // purges that were left out because too many were under way, or the queue failed
+	Missed uint64 // purges of which not all was queued, because too many were under way or the queue failed
 }
 
 // A fall is what one purge took that was hot.
@@ -80,7 +81,7 @@ type picked struct {
 	n       int
 	queued  int
 	hottest coldestFirst[Hot]
-	surely  float64 // what is as hot is among the hottest n of all; below 0 not known
+	surely  float64 // what is as hot is among the hottest n of all; below 0 not known; of the goroutine of Run alone
 }
 
 const (
@@ -103,7 +104,7 @@ const (
 
 // NewRewarmer returns a Rewarmer. It starts nothing; see Run.
 func NewRewarmer(o RewarmOptions) *Rewarmer {
-	r := &Rewarmer{o: o, log: o.Log, wake: make(chan struct{}, 1), purges: make(map[string]*fall)}
+	r := &Rewarmer{o: o, log: o.Log, wake: make(chan struct{}, 1), purges: make(map[string]*fall), missed: make(map[string]bool)}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -168,18 +169,31 @@ func (r *Rewarmer) Over(id string, asked int) {
 		f.over = true
 		r.tell()
 	}
+	delete(r.missed, id)
 }
 
 // open begins a fall, nil if there are too many. r.mu is held.
 func (r *Rewarmer) open(id string, asked int, now time.Time) *fall {
 	if len(r.order) >= maxFalls {
-		r.tally.Missed++
+		r.miss(id)
 		return nil
 	}
 	f := &fall{id: id, asked: asked, sites: make(map[string]*picked), began: now, heard: now}
 	r.purges[id] = f
 	r.order = append(r.order, f)
 	return f
+}
+
+// miss counts a purge, once however many batches of it come. r.mu is held.
+func (r *Rewarmer) miss(id string) {
+	if r.missed[id] {
+		return
+	}
+	r.tally.Missed++
+	if len(r.missed) >= maxFalls { // of those nothing more was heard
+		clear(r.missed)
+	}
+	r.missed[id] = true
 }
 
 func (r *Rewarmer) tell() {

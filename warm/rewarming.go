@@ -160,7 +160,7 @@ func (r *Rewarmer) failed(ctx context.Context, f *fall, err error) error {
 	default:
 		r.log.Error("what a purge took is not fetched again", "purge", f.id, "pages", left, "error", err)
 		r.mu.Lock()
-		r.tally.Missed++
+		r.miss(f.id)
 		r.mu.Unlock()
 	}
 	f.pending, f.why = nil, fmt.Sprintf("%d pages could not be queued: %v", left, err)
@@ -178,18 +178,30 @@ func (r *Rewarmer) done(f *fall) {
 // this was all.
 func (r *Rewarmer) due(f *fall, now time.Time) (over bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	over = f.over || now.Sub(f.heard) >= quiet
 	if !over && now.Sub(f.began) < early {
+		r.mu.Unlock()
 		return false
 	}
+	var unsure []*picked
+	for _, s := range f.sites {
+		if !over && s.surely < 0 {
+			unsure = append(unsure, s)
+		}
+	}
+	r.mu.Unlock()
+	for _, s := range unsure { // without the lock, for a sweep waits in Fell
+		s.surely = 0
+		if top := r.o.Heat.Top(s.n, now); len(top) == s.n {
+			s.surely = top[s.n-1].Heat
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var hot []Hot
 	for _, s := range f.sites {
 		if !over && s.surely < 0 {
-			s.surely = 0
-			if top := r.o.Heat.Top(s.n, now); len(top) == s.n {
-				s.surely = top[s.n-1].Heat
-			}
+			continue // it came meanwhile
 		}
 		var later coldestFirst[Hot]
 		for _, x := range s.hottest {

@@ -3,6 +3,7 @@ package warm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -123,6 +124,29 @@ func TestRewarmGivesUp(t *testing.T) {
 		}
 		if b.Tally().Missed != 1 || len(b.done()) != 0 {
 			t.Errorf("%+v, done %v", b.Tally(), b.done())
+		}
+	})
+}
+
+// TestTooManyPurgesAtOnce: one that finds no room is counted once, whatever the
+// number of batches that its sweep comes in.
+func TestTooManyPurgesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBringer(t)
+		defer b.stop()
+		hot := swept(b.ask("http://shop.example/", 5))
+		for i := range 1000 {
+			b.Fell(purged(fmt.Sprint(i), 0), hot)
+		}
+		for range 3 {
+			b.Fell(purged("a", 0), hot)
+			b.Fell(purged("b", 0), hot)
+		}
+		b.Over("a", 0)
+		b.Over("b", 1)
+		b.Over("c", 1)
+		if got := b.Tally().Missed; got != 3 {
+			t.Errorf("%d of 3 purges were missed", got)
 		}
 	})
 }

@@ -62,7 +62,7 @@ import (
 //	surrogate_warm_waiting          warmed pages that nobody has asked for yet
 //	surrogate_rewarm_purges_total   purges that took something hot
 //	surrogate_rewarm_keys_total     pages queued because a purge had taken them
-//	surrogate_rewarm_missed_total   purges after which nothing was queued, because of too many at once or a failing queue
+//	surrogate_rewarm_missed_total   purges of which not all that was hot was queued, because of too many at once or a failing queue
 //	surrogate_heat_keys             pages whose heat is known
 //	surrogate_heat_bytes            memory that takes
 //
