@@ -5,53 +5,8 @@ import (
 	"strings"
 	"unsafe"
 
-	"golang.org/x/net/http2/hpack"
-
 	"surrogate/store"
 )
-
-// A fieldList is a decoded header block, up to most bytes of it.
-type fieldList struct {
-	decoder *hpack.Decoder
-	fields  []hpack.HeaderField
-	size    int // as RFC 9113, section 6.5.2 counts
-	most    int
-}
-
-// open makes it ready: a client may use a table of this size, and net/http takes no
-// more than most bytes.
-func (l *fieldList) open(table, most int) {
-	l.most = most
-	l.decoder = hpack.NewDecoder(uint32(table), l.add)
-	l.decoder.SetMaxStringLength(most)
-}
-
-// begin makes it empty.
-func (l *fieldList) begin() {
-	clear(l.fields)
-	l.fields, l.size = l.fields[:0], 0
-}
-
-// decode takes the next part of a block.
-func (l *fieldList) decode(part []byte, ends bool) error {
-	_, err := l.decoder.Write(part)
-	if err == nil && ends {
-		err = l.decoder.Close()
-	}
-	return err
-}
-
-// add is what the decoder calls for each field. The first that is beyond what
-// net/http takes is kept, so that net/http says so, but not all of it.
-func (l *fieldList) add(f hpack.HeaderField) {
-	if l.size > l.most {
-		return
-	}
-	if l.size += int(f.Size()); l.size > l.most && len(f.Value) > l.most {
-		f.Value = f.Value[:l.most]
-	}
-	l.fields = append(l.fields, f)
-}
 
 // A headerBlock is one that comes in several frames.
 type headerBlock struct {
