@@ -21,9 +21,9 @@
 // # Hits that net/http does not see
 //
 // A fresh hit from memory costs little more than its two system calls. The one
-// HTTP server is net/http's; its plain connections are wrapped ([Inline]). A new
-// one is looked at by the wrapper alone, and given to net/http when it asks for
-// more than hits; from then on the wrapper looks when net/http asks it for the
+// HTTP server is net/http's; its connections are wrapped ([Inline]), those over
+// TLS around crypto/tls's. A new one is looked at by the wrapper alone, and given
+// to net/http when it asks for more than HTTP/1.1 hits; from then on the wrapper looks when net/http asks it for the
 // next request. As long as the bytes begin with one complete, unremarkable GET
 // or HEAD (inline_parse) whose entry is fresh in memory ([store.Peeker]), it
 // writes the answer and reads on; whatever else there is, net/http gets unread. So:
@@ -38,7 +38,13 @@
 //     are kept in its place, and closing it waits for the end of an answer;
 //   - an answer holds a buffer from a pool, its body and head are the store's, and
 //     no lock is held while it is written. A connection that waits holds none: 6 KB
-//     until net/http has it, 19 from then on (2026-11).
+//     until net/http has it, 19 from then on (2026-11). Over TLS crypto/tls's come
+//     on top, and it waits for the first byte of a record without one of ours.
+//
+// Over TLS the wrapper shakes hands, within net/http's time for it. Where that
+// fails, or comes to another protocol, net/http gets the *tls.Conn that it would
+// have made itself, and finds in it what happened. A request has its scheme, and
+// may have the wrong host, by what it came over, as on the ordinary way.
 //
 // Tried and dropped (2026-11): answering every connection inside net/http's own
 // Read from the start, which costs its two buffers and 8 KB of stack for each that

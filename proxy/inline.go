@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -12,8 +13,8 @@ import (
 	"surrogate/store"
 )
 
-// An Inline answers fresh hits on the plain HTTP/1.1 connections of one
-// http.Server, before that server reads the request. See the package comment.
+// An Inline answers fresh hits on the HTTP/1.1 connections of one http.Server,
+// before that server reads the request. See the package comment.
 type Inline struct {
 	proxy  *Proxy
 	peeker store.Peeker
@@ -26,14 +27,14 @@ type Inline struct {
 }
 
 // Inline makes s answer hits inline on the connections of every listener that
-// is passed through Listener. Its handler has to be p, or to pass GET and HEAD on
+// is passed through Listener or SecureListener. Its handler has to be p, or to pass GET and HEAD on
 // to p as they are. Call it before s serves; s is to be configured by then.
 func (p *Proxy) Inline(s *http.Server) *Inline {
 	in := &Inline{proxy: p, server: s, idle: offeredWhenIdle(), early: make(map[*inlineConn]struct{}), closing: make(map[*inlineConn]struct{})}
 	in.peeker, _ = p.store.(store.Peeker)
 	then := s.ConnState
 	s.ConnState = func(c net.Conn, state http.ConnState) {
-		if c, ok := c.(*inlineConn); ok {
+		if c, ok := c.(interface{ became(http.ConnState) }); ok { // one of ours
 			c.became(state)
 		}
 		if then != nil {
@@ -49,7 +50,11 @@ func (in *Inline) Listener(l net.Listener) net.Listener {
 	if in.peeker == nil {
 		return l
 	}
-	return &inlineListener{Listener: l, in: in, ready: make(chan accepted), done: make(chan struct{})}
+	return in.listener(l, nil)
+}
+
+func (in *Inline) listener(l net.Listener, config *tls.Config) *inlineListener {
+	return &inlineListener{Listener: l, in: in, config: config, ready: make(chan accepted), done: make(chan struct{})}
 }
 
 // An inlineListener gives net/http those connections that ask for something
@@ -58,6 +63,7 @@ func (in *Inline) Listener(l net.Listener) net.Listener {
 type inlineListener struct {
 	net.Listener
 	in     *Inline
+	config *tls.Config // nil: it is plain
 	first  sync.Once
 	ready  chan accepted
 	ending sync.Once
@@ -85,15 +91,18 @@ func (l *inlineListener) accept() {
 	for {
 		nc, err := l.Listener.Accept()
 		if err == nil {
-			c := &inlineConn{Conn: nc, in: l.in, from: l}
-			c.raw.open(nc)
+			c := l.wrap(nc)
 			l.in.mu.Lock()
 			l.in.early[c] = struct{}{}
 			l.in.mu.Unlock()
 			if l.closed.Load() {
 				c.Close() // Close may have come too early to see it
 			}
-			go l.welcome(c)
+			if c.secure != nil {
+				go c.secure.welcome()
+			} else {
+				go l.welcome(c, c)
+			}
 			continue
 		}
 		// net/http says whether to go on after it.
@@ -101,6 +110,15 @@ func (l *inlineListener) accept() {
 			return
 		}
 	}
+}
+
+func (l *inlineListener) wrap(nc net.Conn) *inlineConn {
+	if l.config != nil {
+		return newSecured(nc, l)
+	}
+	c := &inlineConn{Conn: nc, in: l.in, from: l}
+	c.raw.open(nc)
+	return c
 }
 
 // give hands something to net/http; false: it takes nothing any more.
@@ -113,10 +131,13 @@ func (l *inlineListener) give(a accepted) bool {
 	}
 }
 
-// welcome answers a connection's hits until it asks for something else.
-func (l *inlineListener) welcome(c *inlineConn) {
-	gone := c.begun() != nil || l.closed.Load() || !l.give(accepted{conn: c})
-	if gone {
+// welcome answers a connection's hits until it asks for something else, as which
+// net/http has it then.
+func (l *inlineListener) welcome(c *inlineConn, as net.Conn) { l.hand(c, as, c.begun()) }
+
+// hand gives a new connection to net/http, unless there was an error.
+func (l *inlineListener) hand(c *inlineConn, as net.Conn, err error) {
+	if err != nil || l.closed.Load() || !l.give(accepted{conn: as}) {
 		c.Close()
 	}
 	l.in.mu.Lock()
@@ -173,6 +194,6 @@ func (in *Inline) Cut() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for c := range in.closing {
-		c.Conn.Close()
+		c.socket().Close()
 	}
 }

@@ -93,19 +93,22 @@ func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) 
 // find looks for a fresh entry that answers h.ask as it is.
 func (c *inlineConn) find(sc *scratch, now time.Time) bool {
 	h, p := &sc.hit, c.in.proxy
-	h.scheme = "http"
+	h.scheme = c.scheme()
 	if (h.ask.readdressed || h.ask.protos > 0) && p.isTrusted(c.client()) {
 		switch proto := h.ask.proto[0]; {
 		case h.ask.readdressed || h.ask.protos != 1:
 			return false
-		case proto == "https":
-			h.scheme = "https"
-		case proto != "http":
+		case proto == "http", proto == "https":
+			h.scheme = proto
+		default:
 			return false
 		}
 	}
 	h.site = p.sites.Load().find(h.ask.host)
 	if h.site == nil || h.site.Debug || h.site.RedirectHTTPS != 0 && h.scheme == "http" || hasCookie(h.ask.all("Cookie", &h.ask.cookie, h.ask.cookies), h.site.BypassCookies) {
+		return false
+	}
+	if c.misdirected(h.ask.host) {
 		return false
 	}
 	sc.key = h.site.Key.AppendKey(sc.key[:0], h.scheme, h.ask.host, h.ask.target)
@@ -145,12 +148,15 @@ func (c *inlineConn) send(sc *scratch, body []byte) (int64, error) {
 	head := len(sc.out)
 	var n int64
 	var err error
-	if len(body) <= inlineCopy {
+	switch {
+	case len(body) <= inlineCopy:
 		sc.out = append(sc.out, body...)
 		var w int
 		w, err = c.Conn.Write(sc.out)
 		n = int64(w)
-	} else {
+	case c.secure != nil:
+		n, err = c.secure.send(sc, body)
+	default:
 		h := &sc.hit
 		h.vec = [2][]byte{sc.out, body}
 		h.bufs = h.vec[:]
@@ -166,7 +172,7 @@ func (c *inlineConn) refresh(h *inlineHit, b []byte, now time.Time) bool {
 	if err != nil {
 		return false
 	}
-	r.RemoteAddr = c.Conn.RemoteAddr().String()
+	r.RemoteAddr, r.TLS = c.Conn.RemoteAddr().String(), c.tlsState()
 	q := c.in.proxy.newRequest(h.site, r, r.Host, r.RequestURI, now)
 	q.storable = true
 	c.in.proxy.refresh(q, &h.found, h.d)

@@ -14,7 +14,8 @@ const (
 	stateClosed
 )
 
-// CloseWrite is for net/http, which ends some connections in two steps.
+// CloseWrite is for net/http, which ends some connections in two steps. Over TLS
+// it says so there.
 func (c *inlineConn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
@@ -83,7 +84,7 @@ func (c *inlineConn) moves(from, to uint32) bool {
 // client has not read yet. net/http waits as long.
 func (c *inlineConn) linger() {
 	if c.CloseWrite() == nil && c.raw.unread() && c.Conn.SetReadDeadline(time.Now().Add(500*time.Millisecond)) == nil {
-		_, _ = io.Copy(io.Discard, onlyReader{c.Conn})
+		_, _ = io.Copy(io.Discard, onlyReader{c.socket()})
 	}
 }
 

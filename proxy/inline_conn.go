@@ -19,10 +19,11 @@ import (
 // net/http does.
 type inlineConn struct {
 	net.Conn
-	in   *Inline
-	from *inlineListener
-	raw  rawConn
-	peer string // the client's address, once somebody wanted to know
+	in     *Inline
+	from   *inlineListener
+	raw    rawConn
+	secure *secured // nil: it is plain
+	peer   string   // the client's address, once somebody wanted to know
 
 	phase    phase
 	answered bool      // something was answered inline
@@ -96,7 +97,12 @@ func (c *inlineConn) Read(p []byte) (int, error) {
 }
 
 // scheme is how a URL over this connection begins.
-func (c *inlineConn) scheme() string { return "http" }
+func (c *inlineConn) scheme() string {
+	if c.secure != nil {
+		return "https"
+	}
+	return "http"
+}
 
 // Write implements net.Conn.
 func (c *inlineConn) Write(p []byte) (int, error) {
@@ -127,6 +133,7 @@ func (c *inlineConn) begun() error {
 		c.rest = c.held.in[:n+m]
 	}
 	switch n := min(len(c.rest), len(http2Preface)); {
+	case c.secure != nil: // net/http has HTTP/2 by ALPN alone
 	case string(c.rest[:n]) != http2Preface[:n]:
 	case c.answered:
 		c.preface = 1
@@ -231,7 +238,7 @@ func (c *inlineConn) wait() (*scratch, []byte, error) {
 		}
 	}
 	for {
-		sc, n, err := c.raw.read(c.Conn)
+		sc, n, err := c.read()
 		switch {
 		case err == nil && n > 0:
 			return sc, sc.in[:n], nil
@@ -250,6 +257,15 @@ func (c *inlineConn) wait() (*scratch, []byte, error) {
 			return nil, nil, err
 		}
 	}
+}
+
+// read waits for bytes and reads them into a scratch. At the end it returns none,
+// and no error.
+func (c *inlineConn) read() (*scratch, int, error) {
+	if c.secure != nil {
+		return c.secure.read()
+	}
+	return c.raw.read(c.Conn)
 }
 
 // postpone sets the deadline, unless Close has.

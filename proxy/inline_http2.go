@@ -154,7 +154,7 @@ func (h *http2Conn) more() (err error) {
 		h.sc = nil
 	}
 	var n int
-	switch h.sc, n, err = h.c.raw.read(h.c.Conn); {
+	switch h.sc, n, err = h.c.read(); {
 	case err != nil:
 		if errors.Is(err, os.ErrDeadlineExceeded) && h.lend() {
 			return nil

@@ -47,9 +47,9 @@ func (s *socketed) get(ctx context.Context, client *http.Client, path string) (*
 func TestInlineHTTP2Together(t *testing.T) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
-	s := newSocketed(t, h)
+	s := newSocketed(t, h, false)
 	client := http2Client(t)
-	wants := map[string]string{"/page": "a page at ", "/medium": strings.Repeat("medium ", 1500), "/big": strings.Repeat("big ", 50<<10), "/gone": "a page at "}
+	wants := map[string]string{"/page": "a page at ", "/medium": strings.Repeat("medium ", 1500), "/big": bigBody(), "/gone": "a page at "}
 	ask := func(path string) {
 		resp, body, err := s.get(t.Context(), client, path)
 		if err != nil {
@@ -109,7 +109,7 @@ func TestInlineHTTP2Windows(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h, _ := newInlineHouse(t)
 			defer h.close()
-			s := newSocketed(t, h)
+			s := newSocketed(t, h, false)
 			conn := s.dial(t)
 			conn.SetDeadline(time.Now().Add(30 * time.Second))
 			script := newNarrowScript(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
@@ -194,7 +194,7 @@ func TestInlineHTTP2Idle(t *testing.T) {
 func TestInlineHTTP2Shutdown(t *testing.T) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
-	s := newSocketed(t, h)
+	s := newSocketed(t, h, false)
 	script := newNarrowScript(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}).window(0, 1<<30)
 	for i := range uint32(400) {
 		script.get(2*i+1, "/big")

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log"
 	"maps"
@@ -44,6 +46,7 @@ type wire struct {
 	leaving  bool // there is no more input
 	left     bool // and it was told
 	deadline time.Time
+	writeBy  time.Time // looked at when a write begins: none waits
 	closed   bool
 	timer    *time.Timer
 }
@@ -98,6 +101,9 @@ func (w *wire) Write(p []byte) (int, error) {
 	if w.closed {
 		return 0, &net.OpError{Op: "write", Err: net.ErrClosed}
 	}
+	if !w.writeBy.IsZero() && !time.Now().Before(w.writeBy) {
+		return 0, &net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}
+	}
 	w.cond.Broadcast()
 	return w.output.Write(p)
 }
@@ -136,10 +142,20 @@ func (w *wire) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-func (w *wire) SetDeadline(t time.Time) error    { return w.SetReadDeadline(t) }
-func (w *wire) SetWriteDeadline(time.Time) error { return nil }
-func (w *wire) LocalAddr() net.Addr              { return wireAddr("127.0.0.1:80") }
-func (w *wire) RemoteAddr() net.Addr             { return wireAddr(w.peer + ":" + w.port) }
+func (w *wire) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writeBy = t
+	return nil
+}
+
+func (w *wire) SetDeadline(t time.Time) error {
+	_ = w.SetWriteDeadline(t)
+	return w.SetReadDeadline(t)
+}
+
+func (w *wire) LocalAddr() net.Addr  { return wireAddr("127.0.0.1:80") }
+func (w *wire) RemoteAddr() net.Addr { return wireAddr(w.peer + ":" + w.port) }
 
 // say adds to what the client sends.
 func (w *wire) say(input string) {
@@ -196,8 +212,10 @@ type wired struct {
 	idle []*wire    // for ServeHTTP
 }
 
-// newWired serves handler like the program does.
-func newWired(h *house, inline bool) *wired {
+// newWired serves a house like the program does.
+func newWired(h *house, inline bool) *wired { return newWiredOver(h, inline, false) }
+
+func newWiredOver(h *house, inline, secure bool) *wired {
 	var p http.Protocols
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
@@ -215,8 +233,13 @@ func newWired(h *house, inline bool) *wired {
 		DisableGeneralOptionsHandler: true, ErrorLog: log.New(io.Discard, "", 0),
 	}
 	var l net.Listener = s.wires
-	if inline {
+	switch {
+	case inline && secure:
+		l = h.proxy.Inline(s.server).SecureListener(l, serverTLS())
+	case inline:
 		l = h.proxy.Inline(s.server).Listener(l)
+	case secure:
+		l = tls.NewListener(l, serverTLS())
 	}
 	go s.server.Serve(l)
 	return s
@@ -332,7 +355,7 @@ func answersIn(output []byte, exact bool) []string {
 			rest = after // no body: our bodies do not begin like that
 		} else {
 			body, err := io.ReadAll(resp.Body)
-			text += fmt.Sprintf("\n\n%d %.40q %v", len(body), body, err)
+			text += fmt.Sprintf("\n\n%d %.40q %08x %v", len(body), body, crc32.ChecksumIEEE(body), err)
 			rest, _ = io.ReadAll(r)
 		}
 		all = append(all, text)

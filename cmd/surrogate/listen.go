@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,7 @@ type front struct {
 	inline   *proxy.Inline // answers hits on the public addresses
 	publicAt []net.Listener
 	secureAt []net.Listener // for HTTPS; served by public too
+	tls      *tls.Config    // that they speak
 	adminAt  net.Listener   // nil for none
 
 	inProgress atomic.Int64       // requests of public, those whose connection was upgraded included
@@ -115,7 +117,7 @@ func (f *front) serve() {
 		run(f.public.Serve, f.inline.Listener(l))
 	}
 	for _, l := range f.secureAt {
-		run(func(l net.Listener) error { return f.public.ServeTLS(l, "", "") }, l)
+		run(f.public.Serve, f.inline.SecureListener(l, f.tls))
 	}
 	if f.adminAt != nil {
 		run(f.admin.Serve, f.adminAt)

@@ -188,7 +188,11 @@ func (k *keyring) covers(c *tls.ConnectionState, host string) bool {
 	return slices.ContainsFunc(k.candidates(at), func(c *tls.Certificate) bool { return c.Leaf.VerifyHostname(name) == nil })
 }
 
-// config is what listeners speak TLS with.
+// config is what listeners speak TLS with. A connection's first 128 KiB go out in
+// records that are small at first, which a client on a slow line can read sooner;
+// it costs a few system calls more. Without (DynamicRecordSizingDisabled) hits on
+// connections that are kept cost what they do with it (10 KiB: 16.6 µs and 16.8,
+// 2026-11).
 func (k *keyring) config(t *config.TLS) *tls.Config {
 	c := &tls.Config{GetCertificate: k.choose, MinVersion: tls.VersionTLS12}
 	if t.MinVersion == "1.3" {
@@ -228,7 +232,7 @@ func (f *front) secure(t *config.TLS, k *keyring) error {
 		}
 		f.secureAt = append(f.secureAt, l)
 	}
-	f.public.TLSConfig = k.config(t)
+	f.tls = k.config(t)
 	f.public.Protocols.SetHTTP2(t.HTTP2)
 	return nil
 }
