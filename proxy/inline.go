@@ -41,7 +41,31 @@ func (p *Proxy) Inline(s *http.Server) *Inline {
 			then(c, state)
 		}
 	}
+	next, with := s.Handler, s.ConnContext
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil {
+			r.TLS, _ = r.Context().Value(tlsKey{}).(*tls.ConnectionState)
+		}
+		next.ServeHTTP(w, r)
+	})
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if with != nil {
+			ctx = with(ctx, c)
+		}
+		return withTLS(ctx, c)
+	}
 	return in
+}
+
+// tlsKey is where a request over HTTP/2 has what it came over: net/http takes it to be
+// plain.
+type tlsKey struct{}
+
+func withTLS(ctx context.Context, c net.Conn) context.Context {
+	if c, ok := c.(*inlineConn); ok && c.secure != nil {
+		return context.WithValue(ctx, tlsKey{}, c.tlsState())
+	}
+	return ctx
 }
 
 // Listener returns l with connections that answer hits. It returns l itself

@@ -348,9 +348,4 @@ var lanes atomic.Uint32
 
 func newScratch() *scratch { return scratches.Get().(*scratch) }
 
-// free gives a scratch back. An answer over HTTP/2 is appended to what is in out:
-// the last one of a connection before must not be.
-func (sc *scratch) free() {
-	sc.out = sc.out[:0]
-	scratches.Put(sc)
-}
+func (sc *scratch) free() { scratches.Put(sc) }

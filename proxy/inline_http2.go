@@ -80,6 +80,27 @@ const (
 	inlineHTTP2 = 256 << 10
 )
 
+// begunHTTP2 answers a new connection that was made for HTTP/2. An error is for nobody:
+// net/http has none either.
+func (c *inlineConn) begunHTTP2() (err error) {
+	c.phase = phaseNever
+	if err := c.postpone(after(c.in.headerTimeout())); err != nil {
+		return err
+	}
+	if c.held, c.rest, err = c.wait(); err != nil {
+		return err
+	}
+	if err := c.speakHTTP2(); err != nil {
+		return err
+	}
+	if c.http2.Load() == nil {
+		c.held.free()
+		c.held, c.rest = nil, nil
+		return errors.New("proxy: a connection for HTTP/2 begins with something else")
+	}
+	return nil
+}
+
 // speakHTTP2 has a connection's hits answered over HTTP/2, if that is what it speaks.
 func (c *inlineConn) speakHTTP2() error {
 	for len(c.rest) < len(http2Client) && string(c.rest) == http2Client[:len(c.rest)] {

@@ -18,17 +18,25 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// http2Client asks a server over HTTP/2 by prior knowledge.
-func http2Client(t testing.TB) *http.Client {
+// http2Client asks a server over HTTP/2: by ALPN, or by prior knowledge.
+func (s *socketed) http2Client(t testing.TB) *http.Client {
 	var p http.Protocols
-	p.SetUnencryptedHTTP2(true)
-	tr := &http.Transport{Protocols: &p}
+	p.SetUnencryptedHTTP2(!s.secure)
+	p.SetHTTP2(s.secure)
+	tr := &http.Transport{Protocols: &p, TLSClientConfig: clientTLS()}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
 }
 
+func (s *socketed) url(path string) string {
+	if s.secure {
+		return "https://" + s.addr + path
+	}
+	return "http://" + s.addr + path
+}
+
 func (s *socketed) get(ctx context.Context, client *http.Client, path string) (*http.Response, string, error) {
-	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+s.addr+path, nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", s.url(path), nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -42,13 +50,24 @@ func (s *socketed) get(ctx context.Context, client *http.Client, path string) (*
 	return resp, string(body), err
 }
 
+// script is one for this server, without a window but the first.
+func (s *socketed) script(settings ...http2.Setting) *http2Script {
+	script := newNarrowScript(settings...)
+	if s.secure {
+		script.scheme = "https"
+	}
+	return script
+}
+
 // Many at once on one connection, hits and others, long and short: each is given its
 // own answer, whole, and hits do not reach net/http.
-func TestInlineHTTP2Together(t *testing.T) {
+func TestInlineHTTP2Together(t *testing.T) { bothWays(t, inlineHTTP2Together) }
+
+func inlineHTTP2Together(t *testing.T, secure bool) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
-	s := newSocketed(t, h, false)
-	client := http2Client(t)
+	s := newSocketed(t, h, secure)
+	client := s.http2Client(t)
 	wants := map[string]string{"/page": "a page at ", "/medium": strings.Repeat("medium ", 1500), "/big": bigBody(), "/gone": "a page at "}
 	ask := func(path string) {
 		resp, body, err := s.get(t.Context(), client, path)
@@ -98,7 +117,9 @@ func TestInlineHTTP2Together(t *testing.T) {
 
 // A client that takes little at once is never sent more, and one that takes more
 // only when it has had all is sent all.
-func TestInlineHTTP2Windows(t *testing.T) {
+func TestInlineHTTP2Windows(t *testing.T) { bothWays(t, inlineHTTP2Windows) }
+
+func inlineHTTP2Windows(t *testing.T, secure bool) {
 	for _, c := range []struct {
 		name           string
 		first, further uint32 // beyond what a connection begins with; each time that is used up
@@ -109,10 +130,10 @@ func TestInlineHTTP2Windows(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h, _ := newInlineHouse(t)
 			defer h.close()
-			s := newSocketed(t, h, false)
-			conn := s.dial(t)
+			s := newSocketed(t, h, secure)
+			conn := s.dialFor(t, "h2")
 			conn.SetDeadline(time.Now().Add(30 * time.Second))
-			script := newNarrowScript(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+			script := s.script(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
 			if c.first > 0 {
 				script.window(0, c.first)
 			}
@@ -191,22 +212,24 @@ func TestInlineHTTP2Idle(t *testing.T) {
 }
 
 // Whoever shuts down lets answers end, and cuts off those who do not read them.
-func TestInlineHTTP2Shutdown(t *testing.T) {
+func TestInlineHTTP2Shutdown(t *testing.T) { bothWays(t, inlineHTTP2Shutdown) }
+
+func inlineHTTP2Shutdown(t *testing.T, secure bool) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
-	s := newSocketed(t, h, false)
-	script := newNarrowScript(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}).window(0, 1<<30)
+	s := newSocketed(t, h, secure)
+	script := s.script(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}).window(0, 1<<30)
 	for i := range uint32(400) {
 		script.get(2*i+1, "/big")
 	}
-	reads, deaf := s.dial(t), s.dial(t)
+	reads, deaf := s.dialFor(t, "h2"), s.dialFor(t, "h2")
 	for _, c := range []net.Conn{reads, deaf} {
 		go c.Write(script.Bytes())
 		if _, err := c.Read(make([]byte, 100)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	client := http2Client(t)
+	client := s.http2Client(t)
 	if _, _, err := s.get(t.Context(), client, "/page"); err != nil {
 		t.Fatal(err)
 	}

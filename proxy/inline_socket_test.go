@@ -36,6 +36,7 @@ func newSocketed(t testing.TB, h *house, secure bool) *socketed {
 	var p http.Protocols
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
+	p.SetHTTP2(secure)
 	s.server = &http.Server{
 		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.long.Add(1); h.public.ServeHTTP(w, r) }),
 		Protocols: &p, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
@@ -57,11 +58,14 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-func (s *socketed) dial(t testing.TB) halfCloser {
+func (s *socketed) dial(t testing.TB) halfCloser { return s.dialFor(t, "http/1.1") }
+
+// dialFor is for one protocol, which plain connections need not be told.
+func (s *socketed) dialFor(t testing.TB, protocol string) halfCloser {
 	var c net.Conn
 	var err error
 	if s.secure {
-		c, err = tls.Dial("tcp", s.addr, clientTLS("http/1.1"))
+		c, err = tls.Dial("tcp", s.addr, clientTLS(protocol))
 	} else {
 		c, err = net.Dial("tcp", s.addr)
 	}

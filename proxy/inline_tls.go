@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// SecureListener returns l with connections that speak TLS, and answer hits if
-// they speak HTTP/1.1 in it. The server serves it with Serve; its own TLSConfig is
+// SecureListener returns l with connections that speak TLS, and answer hits. The server serves it with Serve; its own TLSConfig is
 // not asked. Like the server, config may not be changed any more.
 func (in *Inline) SecureListener(l net.Listener, config *tls.Config) net.Listener {
 	if in.peeker == nil {
@@ -20,8 +19,9 @@ func (in *Inline) SecureListener(l net.Listener, config *tls.Config) net.Listene
 	return in.listener(l, config)
 }
 
-// A secured is an inlineConn over TLS, as net/http has it: because it has a
-// ConnectionState, net/http sets Request.TLS, and leaves HTTP/2 to ALPN.
+// A secured is an inlineConn over TLS, as net/http has it for HTTP/1.1: because it has a
+// ConnectionState, net/http sets Request.TLS. For HTTP/2 it has the inlineConn, and
+// Inline sets that.
 //
 // net/http gets the bare *tls.Conn instead where there are no hits to answer: its
 // handshake failed, which net/http finds again, says and logs, or came to another
@@ -47,14 +47,19 @@ func newSecured(nc net.Conn, from *inlineListener) *inlineConn {
 // ConnectionState is what net/http sets Request.TLS to.
 func (s *secured) ConnectionState() tls.ConnectionState { return s.state }
 
-// welcome shakes hands, and then does what there is to do on any new connection.
+// welcome shakes hands, and then does what there is to do on any new connection. It
+// does that on a smaller stack than a handshake leaves.
 func (s *secured) welcome() {
 	l, c := s.from, &s.inlineConn
-	if err := s.handshake(); err != nil || !s.speaksHTTP1() {
+	switch err := s.handshake(); {
+	case err == nil && s.speaksHTTP1():
+		go l.welcome(c, s)
+	case err == nil && s.speaksHTTP2():
+		// Not as s: of what has a ConnectionState net/http expects HTTP/1.1.
+		go func() { l.hand(c, c, c.begunHTTP2()) }()
+	default:
 		l.hand(c, s.tls, err)
-		return
 	}
-	go l.welcome(c, s) // which waits on a smaller stack than a handshake leaves
 }
 
 // handshake returns an error where net/http is not to be bothered.
@@ -82,6 +87,22 @@ func (s *secured) speaksHTTP1() bool {
 		return s.state.HandshakeComplete
 	}
 	return false
+}
+
+// speaksHTTP2 reports whether it came to that, in a way that net/http has nothing to say
+// against (RFC 9113, section 9.2.2 and appendix A).
+func (s *secured) speaksHTTP2() bool {
+	p := s.in.server.Protocols
+	if s.state.NegotiatedProtocol != "h2" || p == nil || !p.HTTP2() || !p.UnencryptedHTTP2() {
+		return false
+	}
+	switch s.state.CipherSuite {
+	case tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256:
+		return true
+	}
+	return s.state.Version >= tls.VersionTLS13
 }
 
 // read waits for a record, and reads it into a scratch. While it waits it needs

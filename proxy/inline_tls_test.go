@@ -216,24 +216,39 @@ func TestInlineDrainsHandshakes(t *testing.T) {
 	}
 }
 
-// HTTP/2 is had by ALPN, and knows that it is over TLS.
+// HTTP/2 is had by ALPN, and what is no hit knows that it is over TLS.
 func TestInlineSecureHTTP2(t *testing.T) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
 	s := newSocketed(t, h, true)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: clientTLS(), ForceAttemptHTTP2: true}}
-	defer client.CloseIdleConnections()
-	for range 3 {
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://"+s.addr+"/page", nil)
-		req.Host = shopHost
-		resp, err := client.Do(req)
+	next := s.server.Handler
+	told := make(chan *tls.ConnectionState, 3)
+	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r)
+		told <- r.TLS
+	})
+	client := s.http2Client(t)
+	for _, path := range []string{"/page", "/none", "/page"} {
+		resp, _, err := s.get(t.Context(), client, path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close()
-		if status := resp.Header.Values("Cache-Status"); resp.ProtoMajor != 2 || !strings.Contains(status[1], "hit") {
-			t.Errorf("%s answers with %q", resp.Proto, status)
+		if resp.ProtoMajor != 2 {
+			t.Errorf("%s is answered over %s", path, resp.Proto)
 		}
+	}
+	if over := <-told; over == nil || over.NegotiatedProtocol != "h2" || over.ServerName != shopHost {
+		t.Errorf("net/http was asked over %v", over)
+	}
+	if n := s.long.Load(); n != 1 {
+		t.Errorf("%d requests reached net/http", n)
+	}
+	// Whoever agreed on HTTP/2 and speaks something else is let go.
+	c := s.dialFor(t, "h2")
+	say(t, c, ask("GET", "/page"))
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if out, err := io.ReadAll(c); len(out) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("it is told %q, %v", out, err)
 	}
 }
 
