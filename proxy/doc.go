@@ -23,10 +23,11 @@
 // A fresh hit from memory costs little more than its two system calls. The one
 // HTTP server is net/http's; its connections are wrapped ([Inline]), those over
 // TLS around crypto/tls's. A new one is looked at by the wrapper alone, and given
-// to net/http when it asks for more than HTTP/1.1 hits; from then on the wrapper looks when net/http asks it for the
-// next request. As long as the bytes begin with one complete, unremarkable GET
-// or HEAD (inline_parse) whose entry is fresh in memory ([store.Peeker]), it
-// writes the answer and reads on; whatever else there is, net/http gets unread. So:
+// to net/http when it asks for more than hits, or speaks HTTP/2; from then on the
+// wrapper looks when net/http asks it for the next request. As long as the bytes
+// begin with one complete, unremarkable GET or HEAD (inline_parse) whose entry is
+// fresh in memory ([store.Peeker]), it writes the answer and reads on; whatever else
+// there is, net/http gets unread. So:
 //
 //   - what the parser takes, net/http would take for the same; a fuzz test holds
 //     the two together, answers compared field by field;
@@ -40,6 +41,11 @@
 //     no lock is held while it is written. A connection that waits holds none: 6 KB
 //     until net/http has it, 19 from then on (2026-11). Over TLS crypto/tls's come
 //     on top, and it waits for the first byte of a record without one of ours.
+//
+// A connection that speaks HTTP/2 is always net/http's, with an http2Conn between it
+// and the client: requests for hits are answered there, and all other frames go on.
+// A second fuzz test holds the two together. An idle connection holds 35 KB, 1.5 more
+// than by net/http alone (2026-11).
 //
 // Over TLS the wrapper shakes hands, within net/http's time for it. Where that
 // fails, or comes to another protocol, net/http gets the *tls.Conn that it would

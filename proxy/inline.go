@@ -13,8 +13,8 @@ import (
 	"surrogate/store"
 )
 
-// An Inline answers fresh hits on the HTTP/1.1 connections of one http.Server,
-// before that server reads the request. See the package comment.
+// An Inline answers fresh hits on the connections of one http.Server, before that
+// server reads the request. See the package comment.
 type Inline struct {
 	proxy  *Proxy
 	peeker store.Peeker

@@ -290,47 +290,59 @@ func inlineCut(t *testing.T, secure bool) {
 
 // What 10,000 connections cost that wait for their next request, a goroutine of
 // net/http's with its buffers each included.
-func TestInlineIdleMemory(t *testing.T) { bothWays(t, inlineIdleMemory) }
-
-func inlineIdleMemory(t *testing.T, secure bool) {
-	if testing.Short() || racing {
-		t.Skip("opens 10,000 connections, and counts bytes")
-	}
-	var lim syscall.Rlimit
-	n := 10_000
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err == nil {
-		n = min(n, (int(lim.Cur)-200)/2)
-	}
-	if secure {
-		n /= 4
-	}
-	h, _ := newInlineHouse(t)
-	defer h.close()
-	s := newSocketed(t, h, secure)
-	held := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapInuse + m.StackInuse
-	}
-	before := held()
-	conns := make([]halfCloser, n)
-	b := make([]byte, 4<<10)
-	for i := range conns {
-		conns[i] = s.dial(t)
-		say(t, conns[i], ask("GET", "/page"))
-		if k, err := conns[i].Read(b); err != nil || !bytes.HasPrefix(b[:k], []byte("HTTP/1.1 200")) {
-			t.Fatal(err)
-		}
-	}
-	each := float64(held()-before) / float64(n)
-	t.Logf("%d idle connections hold %.1f KB each, their clients' end included", n, each/1000)
-	limit := 10_000.0
-	if secure {
-		limit = 25_000 // the same with net/http: 39,000
-	}
-	if each > limit {
-		t.Errorf("an idle connection holds %.0f bytes", each)
+func TestInlineIdleMemory(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		secure bool
+		n      int
+		opens  []byte
+		begins string // of the answer
+		most   float64
+	}{
+		{"plain", false, 10_000, []byte(ask("GET", "/page")), "HTTP/1.1 200", 10_000},
+		{"tls", true, 2500, []byte(ask("GET", "/page")), "HTTP/1.1 200", 25_000},                     // by net/http 39,000
+		{"http2", false, 5000, newHTTP2Script().get(1, "/page").Bytes(), "\x00\x00\x1e\x04", 40_000}, // settings; by net/http 33,500
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() || racing {
+				t.Skip("opens 10,000 connections, and counts bytes")
+			}
+			n := c.n
+			var lim syscall.Rlimit
+			if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err == nil {
+				n = min(n, (int(lim.Cur)-200)/2)
+			}
+			h, _ := newInlineHouse(t)
+			defer h.close()
+			s := newSocketed(t, h, c.secure)
+			held := func() uint64 {
+				runtime.GC()
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return m.HeapInuse + m.StackInuse
+			}
+			before := held()
+			conns := make([]halfCloser, n)
+			b := make([]byte, 4<<10)
+			for i := range conns {
+				conns[i] = s.dial(t)
+				say(t, conns[i], string(c.opens))
+				if k, err := conns[i].Read(b); err != nil || !bytes.HasPrefix(b[:k], []byte(c.begins)) {
+					t.Fatalf("%q %v", b[:k], err)
+				}
+				for c.name == "http2" && !bytes.Contains(b, []byte("a page at ")) {
+					if _, err := conns[i].Read(b); err != nil {
+						t.Fatal(err)
+					}
+				}
+				clear(b)
+			}
+			each := float64(held()-before) / float64(n)
+			t.Logf("%d idle connections hold %.1f KB each, their clients' end included", n, each/1000)
+			if each > c.most {
+				t.Errorf("an idle connection holds %.0f bytes", each)
+			}
+		})
 	}
 }
