@@ -65,6 +65,9 @@ func (c *inlineConn) became(state http.ConnState) {
 // SetReadDeadline implements net.Conn. net/http sets the deadline once between
 // the end of a request and waiting for the next, and again when that has begun.
 func (c *inlineConn) SetReadDeadline(t time.Time) error {
+	if h := c.http2.Load(); h != nil {
+		return h.window.setReadDeadline(t)
+	}
 	switch c.phase {
 	case phaseDone:
 		c.phase = phaseIdle

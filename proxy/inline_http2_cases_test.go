@@ -54,7 +54,8 @@ func http2Cases() map[string]http2Case {
 		"another scheme":   one(1, "GET", "/page", ":scheme: https"),
 		"another host":     one(1, "GET", "/page", ":authority: Shop.Example"),
 		"host too":         one(1, "GET", "/page", "host: shop.example"),
-		"te":               one(1, "GET", "/page", "te: trailers"),
+		"te":               one(0, "GET", "/page", "te: trailers"),
+		"te of more":       one(0, "GET", "/page", "te: trailers, gzip"),
 		"connection":       one(0, "GET", "/page", "connection: keep-alive"),
 		"upper case":       one(0, "GET", "/page", "X-Shout: a"),
 		"line end":         one(0, "GET", "/page", "x: a\r\ncookie: session=1"),
@@ -67,7 +68,7 @@ func http2Cases() map[string]http2Case {
 		"trailing space":   one(1, "GET", "/page", "x: y "),
 		"value with a tab": one(0, "GET", "/page", "x: a\tb"),
 		"high character":   one(0, "GET", "/page", "x: \xff"),
-		"long field":       one(0, "GET", "/page", "x: "+strings.Repeat("x", 9000)),
+		"long field":       one(1, "GET", "/page", "x: "+strings.Repeat("x", 9000)),
 		"too long":         one(0, "GET", "/page", "x: "+strings.Repeat("x", 60_000), "y: "+strings.Repeat("x", 20_000)),
 		"much too long":    ended(newHTTP2Script().get(1, "/page", "x: "+strings.Repeat("\xfe", 200_000)), 0),
 
@@ -100,6 +101,18 @@ func http2Cases() map[string]http2Case {
 			s.frames.WriteContinuation(uint32(2*i+1), false, nil)
 			s.frames.WriteContinuation(uint32(2*i+1), true, b[4:])
 		}
+	})
+	add("too long, in pieces", 0, 1, func(s *http2Script) {
+		b := s.request("GET", "/page", "x: "+strings.Repeat("x", 40_000), "y: "+strings.Repeat("y", 40_000), "z: z")
+		s.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b[:10_000], EndStream: true})
+		s.frames.WriteContinuation(1, false, b[10_000:20_000])
+		s.frames.WriteContinuation(1, true, b[20_000:])
+	})
+	add("long, in pieces", 1, 1, func(s *http2Script) {
+		b := s.request("GET", "/none", "x: "+strings.Repeat("\xfe", 3_000), "y: "+strings.Repeat("\xfd", 3_000), "z: "+strings.Repeat("\xfc", 3_000))
+		s.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b[:9_000], EndStream: true})
+		s.frames.WriteContinuation(1, false, b[9_000:9_000])
+		s.frames.WriteContinuation(1, true, b[9_000:])
 	})
 	// What a client's table has in it is counted on by what it sends to us and to
 	// net/http in turn.

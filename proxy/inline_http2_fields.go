@@ -31,11 +31,11 @@ func (h *http2Conn) headers(head frameHead, f []byte) {
 	if head.kind == frameHeaders {
 		var ok bool
 		if fragment, ok = fragmentOf(head, fragment); !ok || head.stream == 0 {
-			h.out = append(h.out, f...) // net/http tells what is wrong
+			h.onward = append(h.onward, f...) // net/http tells what is wrong
 			return
 		}
 		*b = headerBlock{stream: head.stream, ends: head.flags&flagEndStream != 0}
-		h.fields.begin()
+		h.fields.forget()
 	}
 	b.open = head.flags&flagEndHeaders == 0
 	switch {
@@ -71,34 +71,34 @@ func fragmentOf(head frameHead, p []byte) ([]byte, bool) {
 
 // begins acts on the decoded fields of a stream: a request, or the trailers of one.
 func (h *http2Conn) begins(stream uint32, ends bool) {
+	defer h.fields.forget()
 	switch {
 	case stream%2 == 0: // which net/http does not let pass
-	case stream > h.last:
-		h.last = stream
+	case stream > h.newest:
+		h.newest = stream
 		if ends && h.answer(stream) {
 			return
 		}
-		h.passed, h.shownAt = stream, h.now
-	case stream > h.passed: // one that was answered
+		h.known, h.knownAt = stream, h.now
+	case stream > h.known: // one that was answered
 		h.fail(frameBroken)
 		return
 	}
-	at := len(h.out)
-	h.out = append(h.out, make([]byte, frameHeadLen)...)
+	w := &h.toNext
+	at := w.begin(h.onward)
 	for _, f := range h.fields.fields {
-		h.out = appendField(h.out, f.Name, f.Value)
+		w.field(f.Name, f.Value)
 	}
-	head := frameHead{length: len(h.out) - at - frameHeadLen, kind: frameHeaders, flags: flagEndHeaders, stream: stream}
-	if ends {
-		head.flags |= flagEndStream
-	}
-	appendFrameHead(h.out[:at], head)
+	h.onward = w.end(at, stream, ends)
 }
 
 // answer answers the request on a stream if it is a hit that is answered inline.
 func (h *http2Conn) answer(stream uint32) bool {
-	if idle := h.c.in.idleTimeout(); idle > 0 && h.now.Sub(h.shownAt) > idle/2 {
+	if idle := h.c.in.idleTimeout(); idle > 0 && h.now.Sub(h.knownAt) > idle/2 {
 		return false // so that net/http knows that the connection is in use
+	}
+	if h.away.Load() || h.replies.full() {
+		return false
 	}
 	sc := h.sc
 	var ok bool
@@ -112,27 +112,23 @@ func (h *http2Conn) answer(stream uint32) bool {
 	}
 	defer hit.forget()
 	e := &hit.found.Entry
-	if !h.takes(int64(len(e.Body))) {
+	if n := int64(len(e.Body)); n > min(h.streamMay, inlineHTTP2) || !h.window.takes(n) {
 		return false
 	}
 	o, ok := h.c.meet(sc, sc.ask, h.now)
 	if !ok {
 		return false
 	}
-	n := int64(len(hit.body))
-	h.spend(n)
-	o.bytes = n
-	a := answered{
+	o.bytes = int64(len(hit.body))
+	h.window.spend(o.bytes)
+	r := reply{
 		outcome: o, stream: stream, head: e.Head, sized: e.Life.Flags.Has(store.Sized), size: int64(len(e.Body)), body: hit.body,
-		age: hit.d.age, fresh: hit.d.fresh,
+		age: hit.d.age, fresh: hit.d.fresh, lane: sc.lane,
 	}
 	if h.c.in.proxy.logs() {
-		a.host, a.target = strings.Clone(hit.ask.host), strings.Clone(hit.ask.target)
+		r.host, r.target = strings.Clone(hit.ask.host), strings.Clone(hit.ask.target)
 	}
-	h.waiting = append(h.waiting, a)
-	if h.queued += len(a.body); h.queued > enoughHTTP2 || len(h.waiting) == 64 {
-		_ = h.flush() // which says it again
-	}
+	h.replies.add(&r)
 	return true
 }
 
@@ -160,7 +156,7 @@ func (h *http2Conn) appendAsk(b []byte) ([]byte, bool) {
 		*to = fields[0].Value
 		fields = fields[1:]
 	}
-	if method != http.MethodGet && method != http.MethodHead || scheme != h.c.scheme() || h.fields.size > h.maxList {
+	if method != http.MethodGet && method != http.MethodHead || scheme != h.c.scheme() || h.fields.size > len(h.sc.in) {
 		return b, false
 	}
 	b = append(append(append(append(append(append(b, method...), ' '), path...), " HTTP/1.1\r\nHost: "...), authority...), "\r\n"...)
@@ -170,7 +166,12 @@ func (h *http2Conn) appendAsk(b []byte) ([]byte, bool) {
 		case "cookie":
 			cookies++
 			continue
-		case "host", "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade", "te":
+		case "te":
+			if f.Value != "trailers" {
+				return b, false
+			}
+			continue
+		case "host", "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
 			return b, false
 		}
 		if !isFieldName(f.Name) || !isFieldValue(f.Value) {

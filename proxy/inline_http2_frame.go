@@ -68,8 +68,8 @@ func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 // A frameEnd knows where the frames of a stream of bytes end.
 type frameEnd struct {
 	head [frameHeadLen]byte
-	had  int       // bytes of the head
-	at   frameHead // the last that was complete
+	had  int       // bytes of a head that has not come whole
+	at   frameHead // the last that has, though its frame may have ended
 	rest int       // bytes of its payload that are to come
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,10 +24,12 @@ func (l *fieldList) open(table, most int) {
 	l.decoder.SetMaxStringLength(most)
 }
 
-// begin makes it empty.
-func (l *fieldList) begin() {
+// forget makes it empty, and small.
+func (l *fieldList) forget() {
 	clear(l.fields)
-	l.fields, l.size = l.fields[:0], 0
+	if l.fields, l.size = l.fields[:0], 0; cap(l.fields) > 64 {
+		l.fields = nil
+	}
 }
 
 // decode takes the next part of a block.
@@ -50,11 +53,15 @@ func (l *fieldList) add(f hpack.HeaderField) {
 	l.fields = append(l.fields, f)
 }
 
-// A blockWriter writes the header blocks of a connection, all of them: what one may
-// refer to is what those before it have put into the client's table (RFC 7541).
+// A blockWriter writes the header blocks of one direction of a connection, all of them:
+// what one may refer to is what those before it have put into the reader's table
+// (RFC 7541).
 type blockWriter struct {
 	encoder *hpack.Encoder
-	decoder *hpack.Decoder // of net/http's blocks
+	decoder *hpack.Decoder // of blocks that are rewritten
+	every   bool           // field goes into the table, as far as there is room
+	table   uint32         // bytes of it
+	first   bool           // nothing of the block has been written
 	out     []byte
 }
 
@@ -62,14 +69,20 @@ type blockWriter struct {
 // and as large as they get here.
 const tableBytes = 4096
 
-func (w *blockWriter) open() {
-	w.encoder = hpack.NewEncoder(w)
-	w.decoder = hpack.NewDecoder(tableBytes, func(f hpack.HeaderField) { w.field(f.Name, f.Value) })
+func (w *blockWriter) open(every bool) {
+	w.encoder, w.every, w.table = hpack.NewEncoder(w), every, tableBytes
+	if !every {
+		w.decoder = hpack.NewDecoder(tableBytes, func(f hpack.HeaderField) { w.field(f.Name, f.Value) })
+	}
 }
 
-// limit keeps the table within what a client has room for.
+// limit keeps the table within what the reader has room for. It is called between
+// blocks.
 func (w *blockWriter) limit(bytes uint32) {
-	w.encoder.SetMaxDynamicTableSizeLimit(min(bytes, tableBytes))
+	if bytes < w.table {
+		w.table = bytes
+		w.encoder.SetMaxDynamicTableSizeLimit(bytes)
+	}
 }
 
 // Write implements io.Writer for the encoder.
@@ -78,13 +91,10 @@ func (w *blockWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// begin begins a HEADERS frame behind b, and its block with a status, if it is one of
-// ours. end ends it and returns b with it.
-func (w *blockWriter) begin(b []byte, status int) (at int) {
-	w.out = append(b, make([]byte, frameHeadLen)...)
-	if status > 0 {
-		w.field(":status", statusText(status))
-	}
+// begin begins a HEADERS frame behind b, and field adds to its block. end ends it, in as
+// many frames as it takes, and returns b with them.
+func (w *blockWriter) begin(b []byte) (at int) {
+	w.out, w.first = append(b, make([]byte, frameHeadLen)...), true
 	return len(b)
 }
 
@@ -99,8 +109,7 @@ func (w *blockWriter) end(at int, stream uint32, ends bool) []byte {
 		appendFrameHead(b[:at], head)
 		return b
 	}
-	// In as many frames as it takes.
-	block := append([]byte(nil), b[at+frameHeadLen:]...)
+	block := slices.Clone(b[at+frameHeadLen:])
 	b = b[:at]
 	for head.flags &^= flagEndHeaders; len(block) > 0; head.kind, head.flags = frameContinuation, 0 {
 		if head.length = min(len(block), maxFrame); head.length == len(block) {
@@ -112,26 +121,31 @@ func (w *blockWriter) end(at int, stream uint32, ends bool) []byte {
 	return b
 }
 
-// rewrite appends a block of net/http's.
-func (w *blockWriter) rewrite(b []byte, stream uint32, ends bool, block []byte) ([]byte, error) {
-	at := w.begin(b, 0)
-	_, err := w.decoder.Write(block)
+// rewrite appends a block of another writer's.
+func (w *blockWriter) rewrite(b []byte, of *theirBlock) ([]byte, error) {
+	at := w.begin(b)
+	_, err := w.decoder.Write(of.text)
 	if err == nil {
 		err = w.decoder.Close()
 	}
-	return w.end(at, stream, ends), err
+	return w.end(at, of.stream, of.ends), err
 }
 
 // field writes a field whose name is in lower case. What hardly comes again is not put
-// into the table.
+// into the table; but the first of a block is the encoder's, which says there how
+// large the table is, if that has changed (RFC 7541, section 4.2).
 func (w *blockWriter) field(name, value string) {
-	if index := fleeting(name); index != "" {
-		w.out = appendText(append(w.out, index...), value)
-	} else if name == "cache-status" {
-		w.out = appendField(w.out, name, value)
-	} else {
-		_ = w.encoder.WriteField(hpack.HeaderField{Name: name, Value: value}) // Write has none
+	if !w.first && !w.every {
+		if index := fleeting(name); index != "" {
+			w.out = appendText(append(w.out, index...), value)
+			return
+		} else if name == "cache-status" {
+			w.out = appendText(appendText(append(w.out, 0), name), value)
+			return
+		}
 	}
+	w.first = false
+	_ = w.encoder.WriteField(hpack.HeaderField{Name: name, Value: value}) // Write has no error
 }
 
 // number writes a field of those that are fleeting.
@@ -171,11 +185,6 @@ func fleeting(name string) string {
 	return ""
 }
 
-// appendField appends a field that is not put into a table, its name in lower case.
-func appendField(b []byte, name, value string) []byte {
-	return appendText(appendText(append(b, 0), name), value)
-}
-
 // appendText appends a string literal (section 5.2).
 func appendText(b []byte, s string) []byte { return append(appendLength(b, len(s)), s...) }
 
@@ -189,13 +198,6 @@ func appendLength(b []byte, n int) []byte {
 		b = append(b, byte(n)|128)
 	}
 	return append(b, byte(n))
-}
-
-func statusText(status int) string {
-	if status == 200 {
-		return "200"
-	}
-	return strconv.Itoa(status)
 }
 
 // lowered is a name in lower case; for the common ones without making a string.

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -170,6 +172,99 @@ func inlineHTTP2Windows(t *testing.T, secure bool) {
 				t.Errorf("%d of %d requests reached net/http", long, n)
 			}
 		})
+	}
+}
+
+// A client that does not read what it asked for is heard all the same: its uploads, what
+// it takes more, that it asks for a hit, and that it changed its mind.
+func TestInlineHTTP2ReadsOn(t *testing.T) { bothWays(t, inlineHTTP2ReadsOn) }
+
+func inlineHTTP2ReadsOn(t *testing.T, secure bool) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	s := newSocketed(t, h, secure)
+	next := s.server.Handler
+	full, up, gone := make(chan bool), make(chan string, 1), make(chan bool, 1)
+	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/down":
+			begun := time.AfterFunc(200*time.Millisecond, func() { close(full) }) // nothing was written for so long
+			for b := make([]byte, 64<<10); ; begun.Reset(200 * time.Millisecond) {
+				if _, err := w.Write(b); err != nil {
+					break
+				}
+			}
+			<-r.Context().Done()
+			gone <- true
+		case "/up":
+			b, _ := io.ReadAll(r.Body)
+			up <- string(b)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+	conn := s.dialFor(t, "h2")
+	script := s.script(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30}).window(0, 1<<30)
+	say(t, conn, script.get(1, "/down").String())
+	<-full
+	script.Reset()
+	for i := range uint32(200) {
+		script.window(0, 1).get(2*i+3, "/page")
+	}
+	script.ask(1001, "POST", "/up").data(1001, "abc", true)
+	script.frames.WriteRSTStream(1, http2.ErrCodeCancel)
+	say(t, conn, script.String())
+	late := time.After(10 * time.Second)
+	for range 2 {
+		select {
+		case got := <-up:
+			if got != "abc" {
+				t.Errorf("what was uploaded is %q", got)
+			}
+		case <-gone:
+		case <-late:
+			t.Fatal("nobody listens")
+		}
+	}
+}
+
+// What a client says in few bytes does not become many on the way to net/http.
+func TestInlineHTTP2Bomb(t *testing.T) {
+	h, _ := newInlineHouse(t)
+	defer h.close()
+	script := newHTTP2Script()
+	big := "x: " + strings.Repeat("\xfe", 3850)
+	for i := range uint32(100) {
+		script.ask(2*i+1, "HEAD", "/none", slices.Repeat([]string{big}, 12)...)
+	}
+	allocated := func(inline bool) uint64 {
+		s := newWired(h, inline)
+		defer s.server.Close()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		w := newWire(visitor, slices.Clone(script.Bytes()), 0)
+		w.open = true
+		done := s.serve(w)
+		for {
+			w.mu.Lock()
+			heard := hearHTTP2(w.output.Bytes())
+			if len(heard.streams) == 101 {
+				w.mu.Unlock()
+				break
+			}
+			w.cond.Wait()
+			w.mu.Unlock()
+		}
+		runtime.ReadMemStats(&after)
+		w.Close()
+		<-done
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	allocated(false)
+	if by, inline := allocated(false), allocated(true); inline > 2*by {
+		t.Errorf("%d bytes cost net/http %d, and inline %d", script.Len(), by, inline)
+	} else {
+		t.Logf("%d bytes cost net/http %d, and inline %d", script.Len(), by, inline)
 	}
 }
 
