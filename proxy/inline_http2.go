@@ -201,14 +201,16 @@ func (h *http2Conn) step() bool {
 		f = h.part
 	}
 	head := parseFrameHead(f)
+	// Of these net/http tells what is wrong, when it has read them.
+	tooLong := head.length > h.maxRead || head.length > 2*h.maxList+maxFrame && head.kind != frameSettings
 	switch {
-	case head.length > h.maxRead || !head.isLookedAt() && h.block.takes(head): // net/http ends it, or understands it
+	case !tooLong && (!h.block.takes(head) || head.length > 2*h.maxList+maxFrame):
+		return h.fail(frameBroken)
+	case tooLong || !head.isLookedAt():
 		h.onward = append(h.onward, h.part...)
 		h.passes = frameHeadLen + head.length - len(h.part)
 		h.part = h.part[:0]
 		return true
-	case !h.block.takes(head) || head.length > 2*h.maxList+maxFrame:
-		return h.fail(frameBroken)
 	}
 	if len(h.part) == 0 && len(h.in) >= frameHeadLen+head.length {
 		f = h.in[:frameHeadLen+head.length]
