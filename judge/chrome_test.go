@@ -38,11 +38,11 @@ type reply struct {
 
 // startChrome starts a browser with nothing in it that takes every host to be
 // at addr, so that a site has the same URLs with and without a proxy.
-func startChrome(t *testing.T, addr string) *chrome {
+func startChrome(t *testing.T, addr string, flags ...string) *chrome {
 	t.Helper()
-	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	cmd := exec.Command("chromium", append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-		"--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "--host-resolver-rules=MAP * "+addr, "--no-proxy-server")
+		"--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "--host-resolver-rules=MAP * "+addr, "--no-proxy-server")...)
 	theirs, to, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,17 @@
 package judge
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,6 +56,71 @@ func TestDocumentation(t *testing.T) {
 		}
 		t.Logf("/%s: %d resources, %d of them hits for the second reader, the others in her browser", page, len(again.got), hits)
 	}
+}
+
+// So does one who comes over HTTPS, which for a browser is HTTP/2: all at once on one
+// connection, hits and others.
+func TestDocumentationHTTP2(t *testing.T) {
+	needPrograms(t, "nginx", "chromium")
+	if _, err := os.Stat(docs); err != nil {
+		lacking(t, "the Debian package python-jinja2-doc is not installed")
+	}
+	origin := startNginx(t, docs)
+	secure := "127.0.0.1:" + freePort(t)
+	startProxy(t, origin, fmt.Sprintf("[tls]\nlisten = %q\ncertificates = [%q]\n", secure, certificate(t)))
+
+	pages := []string{"", "templates.html", "search.html?q=filter"}
+	ctx := within(t, 2*time.Minute)
+	direct, through := startChrome(t, origin), startChrome(t, secure, "--ignore-certificate-errors")
+	// Readers have nothing of each other's in their browser's cache.
+	reader, first, second := direct.newTab(t, ctx), through.newTab(t, ctx), through.newTab(t, ctx)
+	asHTTP := func(text string) string {
+		return strings.ReplaceAll(text, "https://docs.example", "http://docs.example")
+	}
+	for _, page := range pages {
+		want := reader.open(t, ctx, "http://docs.example/"+page)
+		first.open(t, ctx, "https://docs.example/"+page).sameAs(t, want, asHTTP)
+		again := second.open(t, ctx, "https://docs.example/"+page)
+		again.sameAs(t, want, asHTTP)
+		hits := 0
+		for what, r := range again.got {
+			switch {
+			case r.own:
+			case !r.hit() || r.protocol != "h2":
+				t.Errorf("%s: no hit over HTTP/2 for the second reader: %s, Cache-Status %q", what, r.protocol, r.header.Get("Cache-Status"))
+			default:
+				hits++
+			}
+		}
+		if page == "" && hits < 5 {
+			t.Errorf("%d hits only: that is no page worth looking at", hits)
+		}
+	}
+}
+
+// certificate makes one that nobody trusts, and returns the file that it and its key
+// are in.
+func certificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"docs.example"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	text, err := x509.CreateCertificate(rand.Reader, of, of, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "docs.pem")
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: text}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
+	if err := os.WriteFile(file, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // startNginx serves a directory and returns where.

@@ -25,6 +25,7 @@ type resource struct {
 	header    http.Header
 	body      []byte
 	cookies   string // that it sets; the browser tells them apart from header
+	protocol  string // that it came over, as ALPN has it
 	own       bool   // from the browser's own cache
 	failure   string // why there is no answer
 	done      bool
@@ -134,6 +135,7 @@ func (p *tab) body(t *testing.T, ctx context.Context, id string) []byte {
 // response is what the browser's protocol says of one.
 type response struct {
 	Status        int
+	Protocol      string
 	Headers       map[string]string
 	FromDiskCache bool
 }
@@ -206,6 +208,7 @@ func (v *visit) note(e event, asked map[string]*resource) (page string) {
 func (v *visit) complain(what string) { v.complaints = append(v.complaints, what) }
 
 func (r *resource) answer(a *response) {
+	r.protocol = a.Protocol
 	r.status, r.own, r.header = a.Status, r.own || a.FromDiskCache, http.Header{}
 	for name, lines := range a.Headers {
 		r.header[http.CanonicalHeaderKey(name)] = strings.Split(lines, "\n")
