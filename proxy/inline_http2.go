@@ -204,7 +204,7 @@ func (h *http2Conn) step() bool {
 	// Of these net/http tells what is wrong, when it has read them.
 	tooLong := head.length > h.maxRead || head.length > 2*h.maxList+maxFrame && head.kind != frameSettings
 	switch {
-	case !tooLong && (!h.block.takes(head) || head.length > 2*h.maxList+maxFrame):
+	case !tooLong && !h.block.takes(head):
 		return h.fail(frameBroken)
 	case tooLong || !head.isLookedAt():
 		h.onward = append(h.onward, h.part...)
