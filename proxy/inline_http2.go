@@ -56,7 +56,7 @@ type http2Conn struct {
 	streamMay int64       // bytes that the client takes on a new stream
 	replies   replyQueue
 
-	away  atomic.Bool   // net/http takes no more streams
+	last  atomic.Uint32 // stream that the client may count on: of GOAWAY, once net/http has sent it
 	table atomic.Uint32 // bytes of a table that the client has room for
 
 	order  sync.Mutex // held while frames are written; guards what follows
@@ -64,6 +64,7 @@ type http2Conn struct {
 	toPeer blockWriter
 	frame  frameEnd   // of what net/http writes
 	theirs theirBlock // what it is of, if that is a header block
+	goAway []byte     // what it is of, if that is the beginning of a GOAWAY
 	spoke  bool       // net/http's first frame, which has to be the first of all, is out
 	closed bool
 }
@@ -71,8 +72,7 @@ type http2Conn struct {
 const (
 	http2Client = http2Preface + "\r\n\r\nSM\r\n\r\n" // RFC 9113, section 3.4
 
-	// inlineHTTP2 is the length up to which a body is answered inline: what else is to be
-	// written waits for all of it.
+	// inlineHTTP2 is the length up to which a body is answered inline.
 	inlineHTTP2 = 256 << 10
 )
 
@@ -131,6 +131,7 @@ func (c *inlineConn) speakHTTP2() error {
 	h.toNext.open(true)
 	h.toNext.limit(uint32(table))
 	h.toPeer.open(false)
+	h.last.Store(maxWindow)
 	h.table.Store(tableBytes)
 	h.turn.L = &h.order
 	c.held, c.rest = nil, nil

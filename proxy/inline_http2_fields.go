@@ -97,7 +97,7 @@ func (h *http2Conn) answer(stream uint32) bool {
 	if idle := h.c.in.idleTimeout(); idle > 0 && h.now.Sub(h.knownAt) > idle/2 {
 		return false // so that net/http knows that the connection is in use
 	}
-	if h.away.Load() || h.replies.full() {
+	if stream > h.last.Load() || h.replies.full() {
 		return false
 	}
 	sc := h.sc

@@ -20,6 +20,7 @@ type reply struct {
 	body         []byte
 	age, fresh   time.Duration
 	lane         uint32 // where it is counted
+	dropped      bool   // the client asks for it elsewhere
 	host, target string // for the log
 }
 
@@ -90,14 +91,15 @@ func (h *http2Conn) flush() {
 func (h *http2Conn) writeReplies() {
 	for rs := h.replies.take(nil); len(rs) > 0; rs = h.replies.take(rs) {
 		sent, err := h.send(rs)
-		if err == nil {
-			rs = rs[:sent] // the others were not ours to answer any more
-		} else {
+		if err != nil {
 			h.c.Close() // it is net/http's to see, when it reads
 		}
 		now, p := time.Now(), h.c.in.proxy
 		for i := range rs {
 			r := &rs[i]
+			if r.dropped {
+				continue
+			}
 			r.gone = i >= sent
 			took := now.Sub(r.arrived)
 			p.counts.record(&r.outcome, took, r.lane)
@@ -114,8 +116,7 @@ func (h *http2Conn) send(rs []reply) (sent int, err error) {
 	sc := newScratch()
 	defer sc.free()
 	for p := (place{}); p.reply < len(rs); sent = p.reply {
-		more, err := h.sendSome(sc, rs, &p)
-		if err != nil || !more {
+		if err := h.sendSome(sc, rs, &p); err != nil {
 			return sent, err
 		}
 	}
@@ -129,40 +130,39 @@ type place struct {
 	head        bool
 }
 
-// sendSome returns false where no more are to be sent, because the client was told that
-// their streams were not seen, and asks elsewhere.
-func (h *http2Conn) sendSome(sc *scratch, rs []reply, p *place) (more bool, err error) {
+func (h *http2Conn) sendSome(sc *scratch, rs []reply, p *place) (err error) {
 	c := h.c
 	h.order.Lock()
 	defer h.order.Unlock()
 	for !h.closed && (!h.spoke || h.frame.midway()) {
 		h.turn.Wait()
 	}
-	if h.away.Load() && !p.head {
-		return false, nil
-	}
 	if h.closed || !c.moves(stateOpen, stateAnswering) {
-		return false, net.ErrClosed
+		return net.ErrClosed
 	}
 	h.toPeer.limit(h.table.Load())
-	sc.out = h.toPeer.some(sc.out[:0], rs, p)
+	sc.out = h.toPeer.some(sc.out[:0], rs, p, h.last.Load())
 	if d := c.in.server.WriteTimeout; d > 0 {
 		err = c.Conn.SetWriteDeadline(time.Now().Add(d))
 		defer c.Conn.SetWriteDeadline(time.Time{}) // net/http has none on a connection
 	}
-	if err == nil {
+	if err == nil && len(sc.out) > 0 {
 		_, err = c.Conn.Write(sc.out)
 	}
 	if !c.moves(stateAnswering, stateOpen) {
 		err = net.ErrClosed
 	}
-	return true, err
+	return err
 }
 
-// some appends the next frames of replies.
-func (w *blockWriter) some(b []byte, rs []reply, p *place) []byte {
+// some appends the next frames of replies on streams up to last.
+func (w *blockWriter) some(b []byte, rs []reply, p *place, last uint32) []byte {
 	for p.reply < len(rs) && len(b) <= enoughHTTP2 {
 		r := &rs[p.reply]
+		if r.dropped = !p.head && r.stream > last; r.dropped {
+			p.reply++
+			continue
+		}
 		if !p.head {
 			b = w.reply(b, r)
 			p.head = true

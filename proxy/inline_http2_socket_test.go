@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -304,6 +305,77 @@ func TestInlineHTTP2Idle(t *testing.T) {
 			t.Error("it is never closed")
 		}
 	})
+}
+
+// A client is answered on every stream that a server which shuts down says it has seen,
+// whoever answers.
+func TestInlineHTTP2GoAway(t *testing.T) {
+	for round := range 20 {
+		h, _ := newInlineHouse(t)
+		s := newSocketed(t, h, false)
+		conn := s.dialFor(t, "h2")
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		say(t, conn, s.script().window(0, 1<<30).String())
+		var stop atomic.Bool
+		asked, room := make(chan uint32), make(chan bool, 100) // as many as net/http takes at once
+		go func() {
+			script, id := s.script(), uint32(1)
+			for ; !stop.Load(); id += 2 {
+				room <- true
+				script.Reset()
+				script.get(id, []string{"/page", "/medium", "/none", "/page"}[id/2%4])
+				if _, err := conn.Write(script.Bytes()); err != nil {
+					break
+				}
+			}
+			asked <- id
+		}()
+		shut := make(chan error, 1)
+		f := http2.NewFramer(nil, conn)
+		answered, shutting, last := map[uint32]bool{}, false, uint32(0)
+		missing := func() (ids []uint32) {
+			for id := uint32(1); id <= last; id += 2 {
+				if !answered[id] {
+					ids = append(ids, id)
+				}
+			}
+			return ids
+		}
+		for last == 0 || len(missing()) > 0 {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				t.Errorf("round %d: %d streams are not answered, such as %d, of %d: %v", round, len(missing()), append(missing(), 0)[0], last, err)
+				break
+			}
+			switch frame := frame.(type) {
+			case *http2.GoAwayFrame:
+				last = frame.LastStreamID
+				stop.Store(true)
+			case *http2.HeadersFrame:
+				answered[frame.StreamID] = frame.StreamEnded()
+			case *http2.DataFrame:
+				if answered[frame.StreamID] = frame.StreamEnded(); frame.StreamEnded() {
+					<-room
+				}
+			}
+			if !shutting && len(answered) >= 50+round*7 {
+				shutting = true
+				go func() { shut <- s.server.Shutdown(t.Context()) }()
+			}
+		}
+		conn.Close()
+		stop.Store(true)
+		for len(room) > 0 {
+			<-room
+		}
+		if begun := <-asked; last == 0 || last >= begun {
+			t.Errorf("round %d: it says %d, of streams before %d", round, last, begun)
+		}
+		if err := <-shut; err != nil {
+			t.Error(err)
+		}
+		h.close()
+	}
 }
 
 // Whoever shuts down lets answers end, and cuts off those who do not read them.

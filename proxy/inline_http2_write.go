@@ -17,7 +17,7 @@ func (h *http2Conn) write(p []byte) (int, error) {
 			h.turn.Broadcast()
 		}
 	}()
-	if h.frame.rest >= len(p) && !h.frame.isBlock() { // more of a long one
+	if h.frame.rest >= len(p) && h.frame.at.kind == frameData { // more of a long one
 		h.frame.follow(p)
 		return h.c.Conn.Write(p)
 	}
@@ -31,6 +31,7 @@ func (h *http2Conn) write(p []byte) (int, error) {
 			out = h.began(out)
 		}
 		if !h.frame.isBlock() {
+			h.learn(payload)
 			out = append(out, payload...)
 			continue
 		}
@@ -64,10 +65,21 @@ func (h *http2Conn) began(out []byte) []byte {
 		return out
 	case frameData:
 		h.window.sent(int64(head.length))
-	case frameGoAway:
-		h.away.Store(true)
 	}
 	return append(out, h.frame.head[:]...)
+}
+
+// learn takes note of what net/http tells in the payload of a frame: from a GOAWAY on
+// the client sends requests elsewhere again that are on later streams than it says
+// (RFC 9113, section 6.8).
+func (h *http2Conn) learn(payload []byte) {
+	if h.frame.at.kind != frameGoAway || len(payload) == 0 || len(h.goAway) == 4 {
+		return
+	}
+	h.goAway = append(h.goAway, payload[:min(4-len(h.goAway), len(payload))]...)
+	if len(h.goAway) == 4 {
+		h.last.Store(be32(h.goAway) & maxWindow)
+	}
 }
 
 // ended is called when the connection was closed, by whomever. It waits for nobody.
