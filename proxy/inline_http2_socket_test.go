@@ -233,10 +233,11 @@ func inlineHTTP2ReadsOn(t *testing.T, secure bool) {
 func TestInlineHTTP2Bomb(t *testing.T) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
+	const streams = 240 // as many as net/http takes at once, nearly
 	script := newHTTP2Script()
 	big := "x: " + strings.Repeat("\xfe", 3850)
-	for i := range uint32(100) {
-		script.ask(2*i+1, "HEAD", "/none", slices.Repeat([]string{big}, 12)...)
+	for i := range uint32(streams) {
+		script.ask(2*i+1, "HEAD", "/none", slices.Repeat([]string{big}, 15)...)
 	}
 	allocated := func(inline bool) uint64 {
 		s := newWired(h, inline)
@@ -249,7 +250,7 @@ func TestInlineHTTP2Bomb(t *testing.T) {
 		for {
 			w.mu.Lock()
 			heard := hearHTTP2(w.output.Bytes())
-			if len(heard.streams) == 101 {
+			if len(heard.streams) == streams+1 {
 				w.mu.Unlock()
 				break
 			}
@@ -261,11 +262,11 @@ func TestInlineHTTP2Bomb(t *testing.T) {
 		<-done
 		return after.TotalAlloc - before.TotalAlloc
 	}
-	allocated(false)
-	if by, inline := allocated(false), allocated(true); inline > 2*by {
-		t.Errorf("%d bytes cost net/http %d, and inline %d", script.Len(), by, inline)
-	} else {
-		t.Logf("%d bytes cost net/http %d, and inline %d", script.Len(), by, inline)
+	// Written out it is 14 MB, for each that takes it in hand.
+	by, inline := allocated(false), allocated(true)
+	t.Logf("%d bytes have net/http allocate %d, and inline %d", script.Len(), by, inline)
+	if inline > by+30<<20 {
+		t.Error("that is too much")
 	}
 }
 
