@@ -45,7 +45,7 @@ warm: setup ## 100,000 URLs warmed by three nodes, one of which is killed
 bench: ## benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem $(GO)
 
-compare: ## beside HAProxy, nginx and Varnish on this machine: twelve minutes that it should have to itself; ARGS="-only requests"
+compare: ## beside HAProxy, nginx and Varnish on this machine: seventeen minutes that it should have to itself; ARGS="-only requests"
 	go run ./bench $(ARGS)
 
 demo: ## a shop behind the proxy, to play with

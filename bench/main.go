@@ -99,7 +99,7 @@ func main() {
 	}
 }
 
-// defaults take about twelve minutes.
+// defaults take about seventeen minutes.
 func defaults() options {
 	return options{
 		rounds: 5, seconds: 2, connections: 32, memory: 400_000,
