@@ -35,7 +35,6 @@ func (h *http2Conn) headers(head frameHead, f []byte) {
 			return
 		}
 		*b = headerBlock{stream: head.stream, ends: head.flags&flagEndStream != 0}
-		h.fields.forget()
 	}
 	b.open = head.flags&flagEndHeaders == 0
 	switch {
@@ -126,7 +125,7 @@ func (h *http2Conn) answer(stream uint32) bool {
 		age: hit.d.age, fresh: hit.d.fresh, lane: sc.lane,
 	}
 	if h.c.in.proxy.logs() {
-		r.host, r.target = strings.Clone(hit.ask.host), strings.Clone(hit.ask.target)
+		r.client, r.host, r.target = h.c.client(), strings.Clone(hit.ask.host), strings.Clone(hit.ask.target)
 	}
 	h.replies.add(&r)
 	return true

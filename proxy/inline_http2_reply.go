@@ -13,15 +13,16 @@ import (
 // A reply is a hit that is to be written.
 type reply struct {
 	outcome
-	stream       uint32
-	head         store.Head
-	sized        bool  // head has a length
-	size         int64 // of the whole body
-	body         []byte
-	age, fresh   time.Duration
-	lane         uint32 // where it is counted
-	dropped      bool   // the client asks for it elsewhere
-	host, target string // for the log
+	stream     uint32
+	head       store.Head
+	sized      bool  // head has a length
+	size       int64 // of the whole body
+	body       []byte
+	age, fresh time.Duration
+	lane       uint32 // where it is counted
+	dropped    bool   // the client asks for it elsewhere
+
+	client, host, target string // for the log
 }
 
 const (
@@ -104,7 +105,7 @@ func (h *http2Conn) writeReplies() {
 			took := now.Sub(r.arrived)
 			p.counts.record(&r.outcome, took, r.lane)
 			if p.logs() {
-				p.logAccess(&r.outcome, took, h.c.client(), r.host, r.target, "HTTP/2.0")
+				p.logAccess(&r.outcome, took, r.client, r.host, r.target, "HTTP/2.0")
 			}
 		}
 	}

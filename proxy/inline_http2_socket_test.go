@@ -406,18 +406,5 @@ func inlineHTTP2Shutdown(t *testing.T, secure bool) {
 		t.Fatal(err)
 	}
 	go io.Copy(io.Discard, reads)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
-	err := s.server.Shutdown(ctx)
-	if err == nil {
-		err = s.inline.Drain(ctx)
-	}
-	if err == nil {
-		t.Error("nothing was left to cut")
-	}
-	s.server.Close()
-	s.inline.Cut()
-	if err := s.inline.Drain(t.Context()); err != nil {
-		t.Error(err)
-	}
+	s.cutOff(t, 3*time.Second)
 }

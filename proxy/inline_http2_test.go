@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"surrogate/proxy"
 )
 
 // An http2Script is what a client sends over HTTP/2.
@@ -252,6 +255,39 @@ func TestInlineHTTP2Answers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A hit over HTTP/2 is told as any other request is, while the next are read.
+func TestInlineHTTP2Log(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told bytes.Buffer
+		h, _ := newInlineHouse(t, func(o *proxy.Options) { o.Access = slog.New(slog.NewTextHandler(&told, nil)) })
+		defer h.close()
+		told.Reset()
+		s := newWired(h, true)
+		defer s.server.Close()
+		w := newWire(inFront, newHTTP2Script().Bytes(), 0)
+		w.open = true
+		done := s.serve(w)
+		const n = 200
+		for i := range uint32(n) {
+			script := newHTTP2Script()
+			script.Reset()
+			if i < n/2 {
+				script.get(2*i+1, "/page")
+			} else { // whether it counts depends on who the client is
+				script.get(2*i+1, "/page", "x-forwarded-proto: http")
+			}
+			w.say(script.String())
+		}
+		synctest.Wait()
+		hits := strings.Count(told.String(), "msg=request client="+inFront+" method=GET host=shop.example url=/page status=200 bytes=10 ")
+		if hits != n || strings.Count(told.String(), " cache=hit proto=HTTP/2.0 ") != n {
+			t.Errorf("%d of %d hits are told:\n%.2000s", hits, n, told.String())
+		}
+		w.Close()
+		<-done
+	})
 }
 
 // What is said of an answer's age is to the second.

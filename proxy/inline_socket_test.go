@@ -272,7 +272,13 @@ func inlineCut(t *testing.T, secure bool) {
 	say(t, other, ask("GET", "/page"))
 	hear(t, bufio.NewReader(other), "GET")
 
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	s.cutOff(t, 50*time.Millisecond)
+}
+
+// cutOff shuts down, which does not come to its end in time, and cuts off what is left.
+func (s *socketed) cutOff(t *testing.T, after time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), after)
 	defer cancel()
 	err := s.server.Shutdown(ctx)
 	if err == nil {
