@@ -27,8 +27,9 @@ type Inline struct {
 }
 
 // Inline makes s answer hits inline on the connections of every listener that
-// is passed through Listener or SecureListener. Its handler has to be p, or to pass GET and HEAD on
-// to p as they are. Call it before s serves; s is to be configured by then.
+// is passed through Listener or SecureListener. Its handler has to be p, or to pass
+// GET and HEAD on to p as they are. Call it before s serves; s is to be configured by
+// then.
 func (p *Proxy) Inline(s *http.Server) *Inline {
 	in := &Inline{proxy: p, server: s, idle: offeredWhenIdle(), early: make(map[*inlineConn]struct{}), closing: make(map[*inlineConn]struct{})}
 	in.peeker, _ = p.store.(store.Peeker)

@@ -16,7 +16,7 @@ import (
 // An inlineConn is a connection that answers hits by itself: at first all that
 // come, and from when an http.Server has it, those that come when the server
 // reads the next request. All but Close is called by one goroutine at a time, as
-// net/http does.
+// net/http does; over HTTP/2 see http2Conn.
 type inlineConn struct {
 	net.Conn
 	in     *Inline
@@ -126,14 +126,9 @@ func (c *inlineConn) begun() error {
 	// Who leaves within the first four bytes of a later request is not told that
 	// it is a bad one. net/http sees to that when it knows that it is a later one.
 	for c.answered && len(c.rest) < 4 {
-		n := copy(c.held.in[:], c.rest)
-		m, err := c.Conn.Read(c.held.in[n:])
-		if m == 0 {
-			c.held.free()
-			c.held, c.rest = nil, nil
-			return cmp.Or(err, io.EOF)
+		if err := c.readMore(); err != nil {
+			return err
 		}
-		c.rest = c.held.in[:n+m]
 	}
 	switch n := min(len(c.rest), len(http2Preface)); {
 	case c.secure != nil: // net/http has HTTP/2 by ALPN alone
@@ -147,6 +142,26 @@ func (c *inlineConn) begun() error {
 	return nil
 }
 
+// readMore reads behind rest, which is not all of what is looked for.
+func (c *inlineConn) readMore() error {
+	n := copy(c.held.in[:], c.rest)
+	m, err := c.Conn.Read(c.held.in[n:])
+	if m == 0 {
+		c.letGo()
+		return cmp.Or(err, io.EOF)
+	}
+	c.rest = c.held.in[:n+m]
+	return nil
+}
+
+// letGo drops rest, and what it is in.
+func (c *inlineConn) letGo() {
+	if c.held != nil {
+		c.held.free()
+	}
+	c.held, c.rest = nil, nil
+}
+
 // answerAll answers what comes until something comes that it cannot answer,
 // which is in rest then. When it returns an error the connection is closed, or
 // nothing more can be read.
@@ -155,9 +170,8 @@ func (c *inlineConn) answerAll() error {
 		return net.ErrClosed
 	}
 	err := c.answerUntil()
-	if err != nil && c.held != nil {
-		c.held.free()
-		c.held, c.rest = nil, nil
+	if err != nil {
+		c.letGo()
 	}
 	if !c.moves(stateLooking, stateOpen) && err == nil {
 		err = net.ErrClosed
@@ -187,10 +201,7 @@ func (c *inlineConn) answerUntil() error {
 			}
 			return nil
 		}
-		if c.held != nil {
-			c.held.free()
-			c.held = nil
-		}
+		c.letGo()
 		var err error
 		if c.held, c.rest, err = c.wait(); err != nil {
 			return err
@@ -211,8 +222,7 @@ func (c *inlineConn) give(p []byte) (n int, err error) {
 	} else {
 		n = copy(p, c.rest)
 		if c.rest = c.rest[n:]; len(c.rest) == 0 {
-			c.held.free()
-			c.held, c.rest = nil, nil
+			c.letGo()
 		}
 	}
 	if c.preface == 0 {

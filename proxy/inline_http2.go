@@ -90,8 +90,7 @@ func (c *inlineConn) begunHTTP2() (err error) {
 		return err
 	}
 	if c.http2.Load() == nil {
-		c.held.free()
-		c.held, c.rest = nil, nil
+		c.letGo()
 		return errors.New("proxy: a connection for HTTP/2 begins with something else")
 	}
 	return nil
@@ -100,14 +99,9 @@ func (c *inlineConn) begunHTTP2() (err error) {
 // speakHTTP2 has a connection's hits answered over HTTP/2, if that is what it speaks.
 func (c *inlineConn) speakHTTP2() error {
 	for len(c.rest) < len(http2Client) && string(c.rest) == http2Client[:len(c.rest)] {
-		n := copy(c.held.in[:], c.rest)
-		m, err := c.Conn.Read(c.held.in[n:])
-		if m == 0 {
-			c.held.free()
-			c.held, c.rest = nil, nil
-			return cmp.Or(err, io.EOF)
+		if err := c.readMore(); err != nil {
+			return err
 		}
-		c.rest = c.held.in[:n+m]
 	}
 	if len(c.rest) < len(http2Client) || string(c.rest[:len(http2Client)]) != http2Client {
 		return nil // net/http says what is wrong with it

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// SecureListener returns l with connections that speak TLS, and answer hits. The server serves it with Serve; its own TLSConfig is
-// not asked. Like the server, config may not be changed any more.
+// SecureListener returns l with connections that speak TLS, and answer hits. The
+// server serves it with Serve; its own TLSConfig is not asked. Like the server, config
+// may not be changed any more.
 func (in *Inline) SecureListener(l net.Listener, config *tls.Config) net.Listener {
 	if in.peeker == nil {
 		return tls.NewListener(l, config)
