@@ -256,6 +256,7 @@ func (p *Proxy) fill(o *outcome, r *http.Request, q *request, found *store.Found
 	f, rd := p.board(found, q.flightID(found), t, alone)
 	if f == nil {
 		t.again = true
+		t.count-- // it has waited for nothing
 		return false
 	}
 	defer f.leave(rd)
