@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -227,41 +228,38 @@ func inlineHTTP2ReadsOn(t *testing.T, secure bool) {
 
 // What a client says in few bytes does not become many on the way to net/http.
 func TestInlineHTTP2Bomb(t *testing.T) {
-	h, _ := newInlineHouse(t)
-	defer h.close()
 	const streams = 240 // as many as net/http takes at once, nearly
 	script := newHTTP2Script()
 	big := "x: " + strings.Repeat("\xfe", 3850)
 	for i := range uint32(streams) {
 		script.ask(2*i+1, "HEAD", "/none", slices.Repeat([]string{big}, 15)...)
 	}
-	allocated := func(inline bool) uint64 {
-		s := newWired(h, inline)
-		defer s.server.Close()
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		w := newWire(visitor, slices.Clone(script.Bytes()), 0)
-		w.open = true
-		done := s.serve(w)
-		for {
-			w.mu.Lock()
-			heard := hearHTTP2(w.output.Bytes())
-			if len(heard.streams) == streams+1 {
-				w.mu.Unlock()
-				break
+	allocated := func(inline bool) (bytes uint64) {
+		synctest.Test(t, func(t *testing.T) {
+			h, _ := newInlineHouse(t)
+			defer h.close()
+			s := newWired(h, inline)
+			defer s.server.Close()
+			w := newWire(visitor, slices.Clone(script.Bytes()), 0)
+			w.open = true
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			done := s.serve(w)
+			synctest.Wait()
+			runtime.ReadMemStats(&after)
+			if n := len(hearHTTP2(w.output.Bytes()).streams); n != streams+1 {
+				t.Errorf("%d streams are answered", n-1)
 			}
-			w.cond.Wait()
-			w.mu.Unlock()
-		}
-		runtime.ReadMemStats(&after)
-		w.Close()
-		<-done
-		return after.TotalAlloc - before.TotalAlloc
+			w.Close()
+			<-done
+			bytes = after.TotalAlloc - before.TotalAlloc
+		})
+		return bytes
 	}
 	// Written out it is 14 MB, for each that takes it in hand.
 	by, inline := allocated(false), allocated(true)
 	t.Logf("%d bytes have net/http allocate %d, and inline %d", script.Len(), by, inline)
-	if inline > by+30<<20 {
+	if inline > by+10<<20 {
 		t.Error("that is too much")
 	}
 }
