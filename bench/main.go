@@ -34,6 +34,7 @@ type options struct {
 	settle      time.Duration // before memory is read: work in the background counts
 	install     bool          // what is missing
 	surrogate   string
+	beside      string // another one, to be measured in turns with it and nobody else; empty for none
 	profiles    string // directory for CPU profiles; empty for none
 }
 
@@ -70,6 +71,7 @@ func main() {
 	flag.StringVar(&only, "only", "", "`stages`, of "+strings.Join(stageNames(), ","))
 	flag.StringVar(&row, "row", "", "only the kinds of request that a `pattern` is found in, such as '^hit'")
 	flag.StringVar(&o.surrogate, "surrogate", "", "a `program` to measure in place of ./cmd/surrogate")
+	flag.StringVar(&o.beside, "beside", "", "another `program` to compare with, in turns and in place of all other servers")
 	flag.StringVar(&o.profiles, "profiles", "", "`directory` for profiles of surrogate: of CPU for each kind of request, of the heap for memory, a trace of the storm")
 	flag.Parse()
 	if *quick {

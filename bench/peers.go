@@ -14,13 +14,14 @@ import (
 const (
 	floorName     = "floor"
 	surrogateName = "surrogate"
+	besideName    = "the other"
 	haproxyName   = "HAProxy"
 	nginxName     = "nginx"
 	varnishName   = "Varnish"
 	reverseName   = "ReverseProxy"
 )
 
-var names = []string{floorName, surrogateName, haproxyName, nginxName, varnishName, reverseName}
+var names = []string{floorName, surrogateName, besideName, haproxyName, nginxName, varnishName, reverseName}
 
 // A server is something that is measured.
 type server struct {
@@ -86,7 +87,12 @@ func (b *bench) setting(name, origin string, megabytes int) (setting, error) {
 
 // there reports whether a server can be started here.
 func (b *bench) there(name string) bool {
+	if b.o.beside != "" {
+		return name == surrogateName || name == besideName
+	}
 	switch name {
+	case besideName:
+		return false
 	case floorName:
 		return b.floor != ""
 	case haproxyName:
@@ -118,9 +124,13 @@ func (b *bench) launchAs(ctx context.Context, name string, s setting, cores stri
 	var path string
 	var err error
 	switch name {
-	case surrogateName:
+	case surrogateName, besideName:
+		program := b.program
+		if name == besideName {
+			program = b.o.beside
+		}
 		path, err = conf("surrogate.toml")
-		args = []string{b.program, "serve", "--config", path}
+		args = []string{program, "serve", "--config", path}
 		x.purge, x.admin = x.purgeTag, addrOf(s.Admin)
 	case haproxyName:
 		path, err = conf("haproxy.cfg")

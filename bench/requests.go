@@ -36,9 +36,10 @@ const (
 )
 
 var (
-	caches  = []string{surrogateName, haproxyName, nginxName, varnishName}
+	peers   = []string{haproxyName, nginxName, varnishName}
+	caches  = append([]string{surrogateName, besideName}, peers...)
 	hitters = append([]string{floorName}, caches...)
-	secured = []string{surrogateName, haproxyName, nginxName} // that speak TLS
+	secured = []string{surrogateName, besideName, haproxyName, nginxName} // that speak TLS
 	session = []string{"Cookie", "session=0123456789abcdef"}
 )
 

@@ -43,7 +43,7 @@ func (b *bench) verdicts() (vs []verdict) {
 		title  string
 		shares []float64
 	}{{rows[hitRow].title, []float64{0.9, 0.7, 0.5}}, {rows[hit10Row].title, []float64{0.9, 0.8, 0.55}}} {
-		for i, peer := range caches[1:] {
+		for i, peer := range peers {
 			share(size.title, peer, size.title, size.shares[i], peer)
 		}
 	}
