@@ -242,7 +242,10 @@ func (h *Heat) addPage(s *heatShard, b *bucket, tag uint32, key store.Key, vary 
 	if coldest >= 0 && !yields(coldest) {
 		return
 	}
-	pg := &page{key: store.Key(strings.Clone(string(key))), first: pick{vary: strings.Clone(vary), pick: store.Pick(strings.Clone(string(p)))}}
+	// One text, so that comparing with it waits for memory once.
+	text := string(key) + vary + string(p)
+	varyAt, pickAt := len(key), len(key)+len(vary)
+	pg := &page{key: store.Key(text[:varyAt]), first: pick{vary: text[varyAt:pickAt], pick: store.Pick(text[pickAt:])}}
 	pg.first.level.Store(pack(1, now))
 	pg.one[0] = &pg.first
 	pg.list = pg.one[:]
