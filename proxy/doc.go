@@ -18,27 +18,37 @@
 // framed and gate (its connections over TLS; package http1 has those over plain
 // HTTP), pass, deliver, and metrics.
 //
-// # Hits that net/http does not see
+// # What net/http does not see
 //
-// A fresh hit from memory costs little more than its two system calls. The one
+// A fresh hit from memory costs little more than its two system calls. The
 // HTTP server is net/http's; its connections are wrapped ([Inline]), those over
 // TLS around crypto/tls's. A new one is looked at by the wrapper alone, and given
-// to net/http when it asks for more than hits, or speaks HTTP/2; from then on the
-// wrapper looks when net/http asks it for the next request. As long as the bytes
-// begin with one complete, unremarkable GET or HEAD (inline_parse) whose entry is
-// fresh in memory ([store.Peeker]), it writes the answer and reads on; whatever else
-// there is, net/http gets unread. So:
+// to net/http when it asks for something that is not plain, or speaks HTTP/2; from then
+// on the wrapper looks when net/http asks it for the next request. As long as the bytes
+// begin with one complete GET or HEAD that everybody reads alike (inline_parse), the
+// wrapper answers and reads on; whatever else there is, net/http gets unread.
+//
+// An unremarkable one whose entry is fresh in memory ([store.Peeker]) is answered at
+// once (inline_answer). For all others the server's handler is called as net/http
+// would call it (inline_serve), and what it writes looks as if net/http had
+// (inline_response): net/http's own part was a fifth of a miss and a quarter of what is
+// passed. What such a handler cannot do is take the connection over, or set
+// its deadlines. So:
 //
 //   - what the parser takes, net/http would take for the same; a fuzz test holds
-//     the two together, answers compared field by field;
+//     the two together, answers compared field by field, and another one what
+//     comes of the same handler;
+//   - whether the client has left is looked at when its request has taken 10 ms, with
+//     a read like net/http's. What that reads of the next request is put in front of it;
 //   - that net/http has nothing left of an earlier request is known, not guessed:
 //     inlineConn.Read says by what, and inline_probe tries whether it is so;
 //   - an entry's head is looked at when it is stored ([store.Plain]), and copied
 //     from then on; Age and Cache-Status are appended;
 //   - net/http believes the connection idle, or knows nothing of it. Its deadlines
-//     are kept in its place, and closing it waits for the end of an answer;
+//     are kept in its place, and closing it waits for the end of an answer. A request
+//     has the context that net/http would give it, which [Inline.Cut] ends;
 //   - an answer holds a buffer from a pool, its body and head are the store's, and
-//     no lock is held while it is written. A connection that waits holds none: 6 KB
+//     no lock is held while it is written. A connection that waits holds none: 6 or 7 KB
 //     until net/http has it, 19 from then on (2026-11). Over TLS crypto/tls's come
 //     on top, and it waits for the first byte of a record without one of ours.
 //
@@ -54,9 +64,9 @@
 //
 // Tried and dropped (2026-11): answering every connection inside net/http's own
 // Read from the start, which costs its two buffers and 8 KB of stack for each that
-// is idle. Not tried: to do without the read that finds nothing before each wait
-// (4 % of a hit), by waiting in one RawConn.Read; an end that came with the last
-// bytes would go unnoticed, unless TCP_INQ tells of it.
+// is idle. Not tried: to do without the read that finds nothing before each wait,
+// by waiting in one RawConn.Read; an end that came with the last bytes would go
+// unnoticed, unless TCP_INQ tells of it. Under load a hit in three has such a read.
 //
 // # Who may share a fetch
 //

@@ -13,8 +13,8 @@ import (
 	"surrogate/store"
 )
 
-// An Inline answers fresh hits on the connections of one http.Server, before that
-// server reads the request. See the package comment.
+// An Inline answers plain requests on the connections of one http.Server, before that
+// server reads them. See the package comment.
 type Inline struct {
 	proxy  *Proxy
 	peeker store.Peeker
@@ -26,10 +26,10 @@ type Inline struct {
 	closing map[*inlineConn]struct{} // those that are to be closed once they have answered
 }
 
-// Inline makes s answer hits inline on the connections of every listener that
-// is passed through Listener or SecureListener. Its handler has to be p, or to pass
-// GET and HEAD on to p as they are. Call it before s serves; s is to be configured by
-// then.
+// Inline makes s answer plain requests inline on the connections of every listener that
+// is passed through Listener or SecureListener: hits by itself, others by calling the
+// handler. That has to be p, or to pass GET and HEAD on to p as they are. Call it before
+// s serves; s is to be configured by then.
 func (p *Proxy) Inline(s *http.Server) *Inline {
 	in := &Inline{proxy: p, server: s, idle: offeredWhenIdle(), early: make(map[*inlineConn]struct{}), closing: make(map[*inlineConn]struct{})}
 	in.peeker, _ = p.store.(store.Peeker)
@@ -94,6 +94,8 @@ type inlineListener struct {
 	ending sync.Once
 	done   chan struct{} // closed with the listener
 	closed atomic.Bool   // when that is
+	once   sync.Once
+	ctx    context.Context // once that was
 }
 
 type accepted struct {
@@ -214,11 +216,12 @@ func (in *Inline) Drain(ctx context.Context) error {
 }
 
 // Cut breaks off the answers that are being written on connections which were
-// closed meanwhile. Close the server first.
+// closed meanwhile, and ends the contexts of their requests. Close the server first.
 func (in *Inline) Cut() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for c := range in.closing {
+		c.ended()
 		c.socket().Close()
 	}
 }

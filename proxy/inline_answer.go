@@ -1,8 +1,7 @@
 package proxy
 
 import (
-	"bufio"
-	"bytes"
+	"context"
 	"net"
 	"net/http"
 	"strings"
@@ -51,14 +50,17 @@ func (c *inlineConn) meet(sc *scratch, b []byte, now time.Time) (o outcome, ok b
 	return o, true
 }
 
-// answer answers the request at the front of b if it is a hit that is answered
-// inline, and returns its length; 0 if it is not. now is when b was there, and
-// is moved to when the answer was written.
+// answer answers the request at the front of b if it is a plain one, and returns its
+// length; 0 if it is not. now is when b was there, and is moved to when the answer was
+// written.
 func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) {
 	h := &sc.hit
 	size := h.ask.parsePlain(b)
-	if size == 0 || !c.find(sc, *now) {
+	if size == 0 {
 		return 0, nil
+	}
+	if !c.find(sc, *now) {
+		return c.serve(b[:size], sc, now)
 	}
 	defer h.forget()
 	o, ok := c.meet(sc, b[:size], *now)
@@ -93,6 +95,9 @@ func (c *inlineConn) answer(b []byte, sc *scratch, now *time.Time) (int, error) 
 // find looks for a fresh entry that answers h.ask as it is.
 func (c *inlineConn) find(sc *scratch, now time.Time) bool {
 	h, p := &sc.hit, c.in.proxy
+	if h.ask.remarkable {
+		return false
+	}
 	h.scheme = c.scheme()
 	if (h.ask.readdressed || h.ask.protos > 0) && p.isTrusted(c.client()) {
 		switch proto := h.ask.proto[0]; {
@@ -140,39 +145,37 @@ func (h *inlineHit) forget() {
 
 // send writes the answer and returns how much of the body went out.
 func (c *inlineConn) send(sc *scratch, body []byte) (int64, error) {
-	if d := c.in.server.WriteTimeout; d > 0 {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(d)); err != nil {
-			return 0, err
-		}
+	if err := c.deadlineToWrite(); err != nil {
+		return 0, err
 	}
 	head := len(sc.out)
-	var n int64
-	var err error
+	n, err := c.put(sc, body)
+	return max(0, n-int64(head)), err
+}
+
+// put writes what is in sc.out, and body behind it.
+func (c *inlineConn) put(sc *scratch, body []byte) (int64, error) {
 	switch {
 	case len(body) <= inlineCopy:
 		sc.out = append(sc.out, body...)
-		var w int
-		w, err = c.Conn.Write(sc.out)
-		n = int64(w)
+		n, err := c.Conn.Write(sc.out)
+		return int64(n), err
 	case c.secure != nil:
-		n, err = c.secure.send(sc, body)
-	default:
-		h := &sc.hit
-		h.vec = [2][]byte{sc.out, body}
-		h.bufs = h.vec[:]
-		n, err = h.bufs.WriteTo(c.Conn)
+		return c.secure.send(sc, body)
 	}
-	return max(0, n-int64(head)), err
+	h := &sc.hit
+	h.vec = [2][]byte{sc.out, body}
+	h.bufs = h.vec[:]
+	return h.bufs.WriteTo(c.Conn)
 }
 
 // refresh does for an early refresh what ServeHTTP does. The request is parsed
 // again: this one is to outlive the answer.
 func (c *inlineConn) refresh(h *inlineHit, b []byte, now time.Time) bool {
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(bytes.Clone(b))))
-	if err != nil {
+	r := c.request(context.Background(), b, &h.ask)
+	if r == nil {
 		return false
 	}
-	r.RemoteAddr, r.TLS = c.Conn.RemoteAddr().String(), c.tlsState()
 	q := c.in.proxy.newRequest(h.site, r, r.Host, r.RequestURI, now)
 	q.storable = true
 	c.in.proxy.refresh(q, &h.found, h.d)

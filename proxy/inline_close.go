@@ -33,6 +33,7 @@ func (c *inlineConn) Close() error {
 		switch s := c.state.Load(); s {
 		case stateOpen:
 			if c.state.CompareAndSwap(s, stateClosed) {
+				c.ended()
 				return c.Conn.Close()
 			}
 		case stateLooking, stateAnswering:
@@ -70,6 +71,7 @@ func (c *inlineConn) moves(from, to uint32) bool {
 		return true
 	case c.state.Load() == stateClosing:
 		c.linger()
+		c.ended()
 		c.state.Store(stateClosed)
 		c.Conn.Close()
 		c.in.mu.Lock()
@@ -77,6 +79,13 @@ func (c *inlineConn) moves(from, to uint32) bool {
 		c.in.mu.Unlock()
 	}
 	return false
+}
+
+// ended lets go of what the connection's context holds on to.
+func (c *inlineConn) ended() {
+	if s := c.serving.Load(); s != nil {
+		s.cancel()
+	}
 }
 
 // linger lets the client have the end of the answer: closing a socket in which

@@ -35,7 +35,8 @@ type inlineConn struct {
 
 	state atomic.Uint32
 
-	http2 atomic.Pointer[http2Conn] // nil where it speaks HTTP/1.1
+	http2   atomic.Pointer[http2Conn] // nil where it speaks HTTP/1.1
+	serving atomic.Pointer[serving]   // nil: the handler was never needed
 }
 
 // A phase is where net/http is in its round: whether what it reads next begins a
@@ -127,6 +128,7 @@ func (c *inlineConn) begun() error {
 	// it is a bad one. net/http sees to that when it knows that it is a later one.
 	for c.answered && len(c.rest) < 4 {
 		if err := c.readMore(); err != nil {
+			c.letGo()
 			return err
 		}
 	}
@@ -137,7 +139,7 @@ func (c *inlineConn) begun() error {
 		c.preface = 1
 	default:
 		c.phase = phaseNever
-		return c.speakHTTP2()
+		c.speakHTTP2()
 	}
 	return nil
 }
@@ -147,7 +149,6 @@ func (c *inlineConn) readMore() error {
 	n := copy(c.held.in[:], c.rest)
 	m, err := c.Conn.Read(c.held.in[n:])
 	if m == 0 {
-		c.letGo()
 		return cmp.Or(err, io.EOF)
 	}
 	c.rest = c.held.in[:n+m]
@@ -275,6 +276,9 @@ func (c *inlineConn) wait() (*scratch, []byte, error) {
 // read waits for bytes and reads them into a scratch. At the end it returns none,
 // and no error.
 func (c *inlineConn) read() (*scratch, int, error) {
+	if s := c.serving.Load(); s != nil && s.isAhead {
+		return s.behind()
+	}
 	if c.secure != nil {
 		return c.secure.read()
 	}
@@ -349,6 +353,8 @@ type scratch struct {
 	ask []byte        // a request of HTTP/2, as HTTP/1.1 would have it
 	key []byte
 	hit inlineHit
+
+	names []string // of a response's fields, to be sorted
 
 	// lane is where its answers are counted. The pool gives each core the scratch
 	// that it had before, so no other core is likely to count there.

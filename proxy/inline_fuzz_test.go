@@ -18,13 +18,15 @@ func FuzzInline(f *testing.F) {
 		f.Add([]byte(c.input), uint16(0), c.peer == inFront)
 		f.Add([]byte(c.input), uint16(1+i%40), c.peer == inFront)
 		f.Add([]byte(ask("GET", "/page")+c.input+ask("GET", "/page")), uint16(0), false)
-		f.Add([]byte(ask("GET", "/none")+c.input+ask("GET", "/page")), uint16(len(ask("GET", "/none"))), true)
+		for _, first := range []string{ask("GET", "/none"), ask("PUT", "/none", "Content-Length: 0")} {
+			f.Add([]byte(first+c.input+ask("GET", "/page")), uint16(len(first)), true)
+		}
 	}
 	// What net/http holds the beginning of is not looked at, whatever the rest
 	// looks like.
 	for _, begun := range []string{"X", "XX", "XXX", "XXXX", "GET /page HTTP/1.1\r\n", "GET /none HTTP/1.1\r\nHost: shop.example\r\n", "GET /none HTTP/1.1\r\nX: ",
 		ask("POST", "/none", fmt.Sprintf("Content-Length: %d", len(ask("GET", "/page")))), ask("POST", "/none", "Transfer-Encoding: chunked") + "1\r\n"} {
-		for _, before := range []string{ask("GET", "/none"), ask("GET", "/page") + ask("GET", "/none"), ask("GET", "/page")} {
+		for _, before := range []string{ask("GET", "/none"), ask("GET", "/page") + ask("GET", "/none"), ask("GET", "/page"), ask("PUT", "/none", "Content-Length: 0")} {
 			f.Add([]byte(before+begun+ask("GET", "/page")+ask("GET", "/gone")), uint16(len(before+begun)), false)
 		}
 	}
@@ -39,7 +41,7 @@ func FuzzInline(f *testing.F) {
 	servers[1].long = func() { long.Add(1) }
 	f.Cleanup(func() {
 		for _, s := range servers {
-			s.server.Close()
+			s.close()
 		}
 		h.close()
 	})

@@ -86,9 +86,7 @@ func (c *inlineConn) begunHTTP2() (err error) {
 	if c.held, c.rest, err = c.wait(); err != nil {
 		return err
 	}
-	if err := c.speakHTTP2(); err != nil {
-		return err
-	}
+	c.speakHTTP2()
 	if c.http2.Load() == nil {
 		c.letGo()
 		return errors.New("proxy: a connection for HTTP/2 begins with something else")
@@ -97,14 +95,14 @@ func (c *inlineConn) begunHTTP2() (err error) {
 }
 
 // speakHTTP2 has a connection's hits answered over HTTP/2, if that is what it speaks.
-func (c *inlineConn) speakHTTP2() error {
+func (c *inlineConn) speakHTTP2() {
 	for len(c.rest) < len(http2Client) && string(c.rest) == http2Client[:len(c.rest)] {
-		if err := c.readMore(); err != nil {
-			return err
+		if c.readMore() != nil {
+			break // which comes again
 		}
 	}
 	if len(c.rest) < len(http2Client) || string(c.rest[:len(http2Client)]) != http2Client {
-		return nil // net/http says what is wrong with it
+		return // net/http says what is wrong with it
 	}
 	s := c.in.server
 	var o http.HTTP2Config
@@ -130,7 +128,6 @@ func (c *inlineConn) speakHTTP2() error {
 	h.turn.L = &h.order
 	c.held, c.rest = nil, nil
 	c.http2.Store(h)
-	return nil
 }
 
 // read gives net/http what the client sends and is not answered here.

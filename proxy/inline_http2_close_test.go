@@ -19,7 +19,7 @@ func TestInlineHTTP2Idle(t *testing.T) {
 		h, _ := newInlineHouse(t)
 		defer h.close()
 		s := newWired(h, true) // 75 s idle
-		defer s.server.Close()
+		defer s.close()
 		w := newWire(visitor, newHTTP2Script().Bytes(), 0)
 		w.open = true
 		s.serve(w)

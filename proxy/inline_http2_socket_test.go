@@ -239,7 +239,7 @@ func TestInlineHTTP2Bomb(t *testing.T) {
 			h, _ := newInlineHouse(t)
 			defer h.close()
 			s := newWired(h, inline)
-			defer s.server.Close()
+			defer s.close()
 			w := newWire(visitor, slices.Clone(script.Bytes()), 0)
 			w.open = true
 			var before, after runtime.MemStats

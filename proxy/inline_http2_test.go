@@ -223,7 +223,7 @@ func playHTTP2(t *testing.T, h *house, input []byte, piece int, inline bool) (he
 	w.mu.Unlock()
 	w.Close()
 	<-done
-	s.server.Close()
+	s.close()
 	time.Sleep(2 * time.Second) // net/http takes one to end what went wrong
 	heard = hearHTTP2With(tableOf(input), out)
 	heard.closed = closed && heard.goaway == ""
@@ -265,7 +265,7 @@ func TestInlineHTTP2Log(t *testing.T) {
 		defer h.close()
 		told.Reset()
 		s := newWired(h, true)
-		defer s.server.Close()
+		defer s.close()
 		w := newWire(inFront, newHTTP2Script().Bytes(), 0)
 		w.open = true
 		done := s.serve(w)

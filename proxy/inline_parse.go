@@ -15,6 +15,7 @@ type plainAsk struct {
 	fields string // all field lines, CRLF included
 
 	readdressed bool // has X-Forwarded-Host, which counts if the peer is trusted
+	remarkable  bool // has a field that a cache may not overlook, and so is for the handler
 
 	proto     [1]string // X-Forwarded-Proto, the last where there are several; so does that
 	cookie    [1]string // Cookie, the last where there are several
@@ -31,8 +32,8 @@ type plainAsk struct {
 // parsePlain takes one request from the front of b and returns its length. It is
 // 0 for what is incomplete, or is anything but a plain GET or HEAD about which
 // net/http could have no other opinion: lines that end in CRLF, a path of
-// harmless characters, one plain Host, no content, and no field that makes a
-// request remarkable to a cache.
+// harmless characters, one plain Host, no content, and nothing that concerns the
+// connection.
 func (a *plainAsk) parsePlain(b []byte) int {
 	*a = plainAsk{}
 	at := 0
@@ -103,7 +104,7 @@ func (a *plainAsk) field(line []byte) bool {
 			a.encoding[0] = trimmed(value)
 			return count(&a.encodings)
 		case isNamed(name, "authorization"):
-			return false
+			a.remarkable = true
 		}
 	case 'c':
 		switch {
@@ -113,7 +114,9 @@ func (a *plainAsk) field(line []byte) bool {
 		case isNamed(name, "connection"):
 			v := trimmed(value)
 			return len(v) == 10 && equalFold(v, "keep-alive")
-		case isNamed(name, "cache-control"), isNamed(name, "content-length"), isNamed(name, "cdn-loop"):
+		case isNamed(name, "cache-control"), isNamed(name, "cdn-loop"):
+			a.remarkable = true
+		case isNamed(name, "content-length"):
 			return false
 		}
 	case 'i':
@@ -125,7 +128,7 @@ func (a *plainAsk) field(line []byte) bool {
 			a.since[0] = trimmed(value)
 			return count(&a.sinces)
 		case isNamed(name, "if-match"), isNamed(name, "if-unmodified-since"), isNamed(name, "if-range"):
-			return false
+			a.remarkable = true
 		}
 	case 'x':
 		switch {
@@ -138,9 +141,9 @@ func (a *plainAsk) field(line []byte) bool {
 	case 'e':
 		return !isNamed(name, "expect")
 	case 'p':
-		return !isNamed(name, "pragma")
+		return !isNamed(name, "pragma") // net/http makes it a Cache-Control
 	case 'r':
-		return !isNamed(name, "range")
+		a.remarkable = a.remarkable || isNamed(name, "range")
 	case 't':
 		return !isNamed(name, "transfer-encoding") && !isNamed(name, "trailer")
 	case 'u':

@@ -11,4 +11,6 @@ func (rawConn) open(net.Conn) {}
 
 func (rawConn) read(nc net.Conn) (*scratch, int, error) { return readBuffered(nc) }
 
+func (rawConn) readOn([]byte) int { return 0 }
+
 func (rawConn) unread() bool { return true }

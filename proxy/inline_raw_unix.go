@@ -63,17 +63,18 @@ func (r *rawConn) attempt(fd uintptr) bool {
 	return true
 }
 
+// readOn reads what has come by now.
+func (r *rawConn) readOn(p []byte) (n int) {
+	if r.raw != nil {
+		_ = r.raw.Control(func(fd uintptr) { n, _ = readNow(fd, p) })
+	}
+	return max(n, 0)
+}
+
 // unread reports whether something has come in that was not read, and reads some
 // of it.
-func (r *rawConn) unread() (yes bool) {
-	if r.raw == nil {
-		return false
-	}
+func (r *rawConn) unread() bool {
 	sc := newScratch()
 	defer sc.free()
-	_ = r.raw.Control(func(fd uintptr) {
-		n, _ := readNow(fd, sc.in[:])
-		yes = n > 0
-	})
-	return yes
+	return r.readOn(sc.in[:]) > 0
 }

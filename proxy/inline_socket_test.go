@@ -122,7 +122,7 @@ func inlineTakesTurns(t *testing.T, secure bool) {
 			}
 		}
 	}
-	// A miss is answered before net/http has stopped watching whether its client
+	// A POST is answered before net/http has stopped watching whether its client
 	// leaves: the next request may be its, too. Then it lets go.
 	if n := s.long.Load(); n < 6 || n > 12 {
 		t.Errorf("%d requests went the long way, 6 had to", n)
@@ -198,8 +198,9 @@ func inlineDrain(t *testing.T, secure bool) {
 	s := newSocketed(t, h, secure)
 
 	fresh, used := s.dial(t), s.dial(t) // one that net/http knows nothing of, and one it does
-	for c, path := range map[halfCloser]string{fresh: "/page", used: "/none"} {
-		say(t, c, ask("GET", path))
+	served := s.dial(t) // and one whose misses it knows nothing of
+	for c, text := range map[halfCloser]string{fresh: ask("GET", "/page"), served: ask("GET", "/none"), used: ask("POST", "/none", "Content-Length: 0")} {
+		say(t, c, text)
 		hear(t, bufio.NewReader(c), "GET")
 	}
 	// A client that does not read: the answers fill its window, and then wait.
@@ -221,7 +222,7 @@ func inlineDrain(t *testing.T, secure bool) {
 		}
 		shut <- err
 	}()
-	for _, c := range []halfCloser{fresh, used} {
+	for _, c := range []halfCloser{fresh, served, used} {
 		c.SetReadDeadline(time.Now().Add(4 * time.Second))
 		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("an idle connection does not end: %v", err)
@@ -306,6 +307,7 @@ func TestInlineIdleMemory(t *testing.T) {
 		most   float64
 	}{
 		{"plain", false, 10_000, []byte(ask("GET", "/page")), "HTTP/1.1 200", 10_000},
+		{"misses", false, 10_000, []byte(ask("GET", "/none")), "HTTP/1.1 200", 10_000},
 		{"tls", true, 2500, []byte(ask("GET", "/page")), "HTTP/1.1 200", 25_000},                     // by net/http 39,000
 		{"http2", false, 5000, newHTTP2Script().get(1, "/page").Bytes(), "\x00\x00\x1e\x04", 40_000}, // settings; by net/http 33,500
 	} {

@@ -16,7 +16,7 @@ func inlineTimeouts(t *testing.T, secure bool) {
 		h, _ := newInlineHouse(t)
 		defer h.close()
 		s := newWiredOver(h, true, secure) // 10 s for a head, 75 s idle
-		defer s.server.Close()
+		defer s.close()
 		ended := func(w *caller) bool {
 			synctest.Wait()
 			w.wire.mu.Lock()
@@ -41,7 +41,8 @@ func inlineTimeouts(t *testing.T, secure bool) {
 		silent := wired("192.0.2.10", "")
 		slow := wired("192.0.2.11", "GET /page HTT")
 		busy := wired("192.0.2.12", ask("GET", "/page"))
-		mixed := wired("192.0.2.13", ask("GET", "/none"))
+		mixed := wired("192.0.2.13", ask("POST", "/none", "Content-Length: 0"))
+		missed := wired("192.0.2.15", ask("GET", "/none"))
 		time.Sleep(9 * time.Second)
 		expect("mute for 9 s", mute, false)
 		expect("silent for 9 s", silent, false)
@@ -54,8 +55,10 @@ func inlineTimeouts(t *testing.T, secure bool) {
 			time.Sleep(60 * time.Second)
 			busy.say(ask("GET", "/page"))
 			mixed.say(ask("GET", "/page"))
+			missed.say(ask("GET", "/none"))
 			expect("busy", busy, false)
 			expect("mixed", mixed, false)
+			expect("missed", missed, false)
 		}
 		busy.say("GET /page HTTP/1.1\r\n")
 		time.Sleep(9 * time.Second)
@@ -64,8 +67,10 @@ func inlineTimeouts(t *testing.T, secure bool) {
 		expect("late with the rest", busy, true)
 		time.Sleep(63 * time.Second)
 		expect("idle for 74 s", mixed, false)
+		expect("idle for 74 s after a miss", missed, false)
 		time.Sleep(2 * time.Second)
 		expect("idle for 76 s", mixed, true)
+		expect("idle for 76 s after a miss", missed, true)
 		brief := wired("192.0.2.14", ask("GET", "/page"))
 		expect("brief", brief, false)
 		brief.say("G") // a record of its own: there is no more to be read behind its first byte

@@ -117,10 +117,15 @@ func (s *secured) read() (*scratch, int, error) {
 	}
 	sc := newScratch()
 	sc.in[0] = s.first[0]
+	return sc, 1 + s.readOn(sc.in[1:]), nil
+}
+
+// readOn reads what is there of a record that was begun.
+func (s *secured) readOn(p []byte) int {
 	s.under.dry = true
-	n, _ := s.tls.Read(sc.in[1:]) // an error comes again, or there is no more now
+	n, _ := s.tls.Read(p) // an error comes again, or there is no more now
 	s.under.dry = false
-	return sc, 1 + n, nil
+	return n
 }
 
 // maxRecord is how much one record of TLS holds, at most.

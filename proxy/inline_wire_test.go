@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"surrogate/proxy"
 	"surrogate/store"
 )
 
@@ -204,6 +205,7 @@ func (l *wires) Addr() net.Addr { return wireAddr("127.0.0.1:80") }
 // A wired house is served over wires, with hits answered inline or not.
 type wired struct {
 	server *http.Server
+	inline *proxy.Inline // nil: it is net/http alone
 	wires  *wires
 	served sync.Map // the wires that are being served, by their peers
 	long   func()   // called for each request that goes the long way
@@ -216,6 +218,10 @@ type wired struct {
 func newWired(h *house, inline bool) *wired { return newWiredOver(h, inline, false) }
 
 func newWiredOver(h *house, inline, secure bool) *wired {
+	return newWiredFor(h.proxy, h.public, inline, secure)
+}
+
+func newWiredFor(by *proxy.Proxy, public http.Handler, inline, secure bool) *wired {
 	var p http.Protocols
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
@@ -227,7 +233,7 @@ func newWiredOver(h *house, inline, secure bool) *wired {
 				c.(*wire).await(true)
 				defer c.(*wire).await(false)
 			}
-			h.public.ServeHTTP(w, r)
+			public.ServeHTTP(w, r)
 		}),
 		Protocols: &p, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 64 << 10,
 		DisableGeneralOptionsHandler: true, ErrorLog: log.New(io.Discard, "", 0),
@@ -235,14 +241,24 @@ func newWiredOver(h *house, inline, secure bool) *wired {
 	var l net.Listener = s.wires
 	switch {
 	case inline && secure:
-		l = h.proxy.Inline(s.server).SecureListener(l, serverTLS())
+		s.inline = by.Inline(s.server)
+		l = s.inline.SecureListener(l, serverTLS())
 	case inline:
-		l = h.proxy.Inline(s.server).Listener(l)
+		s.inline = by.Inline(s.server)
+		l = s.inline.Listener(l)
 	case secure:
 		l = tls.NewListener(l, serverTLS())
 	}
 	go s.server.Serve(l)
 	return s
+}
+
+// close ends it, whatever is under way.
+func (s *wired) close() {
+	s.server.Close()
+	if s.inline != nil {
+		s.inline.Cut()
+	}
 }
 
 // serve lets the server serve a wire, and returns a channel that is closed at

@@ -179,7 +179,7 @@ func (h *history) play() {
 		wg.Go(func() { h.edit(id, rand.New(rand.NewPCG(h.seed, 200+id))) })
 	}
 	wg.Wait()
-	h.wired.server.Close()
+	h.wired.close()
 	for _, w := range h.wired.idle {
 		w.Close()
 	}

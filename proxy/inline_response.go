@@ -1,0 +1,316 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An inlineResponse is a handler's way to the client over HTTP/1.1, to which it does
+// what net/http's does; a fuzz test holds the two together. What is written gathers
+// in the scratch until it is worth a system call, is flushed, or is all there is.
+//
+// What is to be said of the content's length is known when the content is, or has
+// become too much to be held back. Until then the head's end is left open.
+type inlineResponse struct {
+	c      *inlineConn
+	sc     *scratch
+	header http.Header
+	head   bool               // the request is a HEAD
+	cancel context.CancelFunc // of the request
+
+	status  int      // 0: not said yet
+	open    bool     // the head's end is to come
+	untyped bool     // it says nothing of the content's type, and may have to
+	ends    bool     // the connection ends with it
+	trails  bool     // fields are to follow its content, if that comes in chunks
+	chunked bool     // its content comes in chunks
+	length  int64    // its Content-Length; -1: it has none
+	written int64    // of the content, by the handler
+	held    []byte   // content, while the head is open
+	trailer []string // the fields that are to follow the content
+	err     error    // why nothing can be written any more
+}
+
+// maxHeld is how much content may come before a length has to be said of it. It is
+// net/http's, so that responses look as they would.
+const maxHeld = 2 << 10
+
+func newInlineResponse(c *inlineConn, sc *scratch, r *http.Request, cancel context.CancelFunc) *inlineResponse {
+	sc.out = sc.out[:0]
+	return &inlineResponse{c: c, sc: sc, header: make(http.Header, 20), head: r.Method == http.MethodHead, cancel: cancel, length: -1}
+}
+
+// forget ends it: nothing reaches the client, or the scratch, by it any more.
+func (w *inlineResponse) forget() { w.err, w.sc, w.c = errHandled, nil, nil }
+
+// Header implements http.ResponseWriter.
+func (w *inlineResponse) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *inlineResponse) WriteHeader(status int) {
+	switch {
+	case status < 100 || status > 999:
+		panic(fmt.Sprintf("proxy: no status can be %d", status))
+	case w.err != nil:
+	case w.status != 0:
+		w.c.in.logf("proxy: a response was given the status %d after %d", status, w.status)
+	case status < 200 && status != http.StatusSwitchingProtocols:
+		w.startLine(status)
+		w.fields(func(name string) bool { return name != "Content-Length" && name != "Transfer-Encoding" })
+		w.sc.out = append(w.sc.out, "\r\n"...)
+		w.flushOut()
+	default:
+		w.begin(status)
+	}
+}
+
+// begin writes the head as far as it is known, which nothing changes any more.
+func (w *inlineResponse) begin(status int) {
+	w.status, w.open = status, true
+	h := w.header
+	if v := h.Get("Content-Length"); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err == nil && n >= 0 {
+			w.length = n
+		} else {
+			w.c.in.logf("proxy: a response has the Content-Length %q", v)
+			delete(h, "Content-Length")
+		}
+	}
+	_, typed := h["Content-Type"]
+	w.untyped = !typed && h.Get("Content-Encoding") == "" && bodyAllowed(status)
+	w.ends = w.c.state.Load() >= stateClosing || headerHasToken(h["Connection"], "close")
+	w.trails = h["Trailer"] != nil
+	for _, v := range h["Trailer"] {
+		for name := range strings.SplitSeq(v, ",") {
+			if name = http.CanonicalHeaderKey(trim(name)); isTrailer(name) {
+				w.trailer = append(w.trailer, name)
+			}
+		}
+	}
+	w.startLine(status)
+	w.fields(func(name string) bool {
+		switch name {
+		case "Content-Length":
+			return bodyAllowed(status)
+		case "Content-Type":
+			return status != http.StatusNotModified
+		case "Transfer-Encoding", "Connection":
+			return false
+		}
+		later := strings.HasPrefix(name, http.TrailerPrefix)
+		w.trails = w.trails || later
+		return !later
+	})
+	if _, dated := h["Date"]; !dated {
+		w.sc.out = append(w.sc.out, "Date: "...)
+		w.sc.out = time.Now().UTC().AppendFormat(w.sc.out, http.TimeFormat)
+		w.sc.out = append(w.sc.out, "\r\n"...)
+	}
+	if w.ends {
+		w.sc.out = append(w.sc.out, "Connection: close\r\n"...)
+	}
+}
+
+func (w *inlineResponse) startLine(status int) {
+	if http.StatusText(status) != "" {
+		w.sc.out = appendStatus(w.sc.out, status)
+		return
+	}
+	w.sc.out = fmt.Appendf(w.sc.out, "HTTP/1.1 %03d status code %d\r\n", status, status)
+}
+
+// fields writes those that are to be, in the order of their names.
+func (w *inlineResponse) fields(is func(name string) bool) {
+	names := w.sc.names[:0]
+	for name := range w.header {
+		if is(name) && isPlainName(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		w.field(name, w.header[name])
+	}
+	clear(names)
+	w.sc.names = names[:0]
+}
+
+func (w *inlineResponse) field(name string, values []string) {
+	b := w.sc.out
+	for _, v := range values {
+		if !isPlainValue(v) {
+			v = trim(blanks.Replace(v))
+		}
+		b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
+	}
+	w.sc.out = b
+}
+
+// blanks makes a value one that has one line.
+var blanks = strings.NewReplacer("\n", " ", "\r", " ")
+
+// isTrailer reports whether a field may follow the content (RFC 9110, section 6.5.1).
+func isTrailer(name string) bool {
+	switch name {
+	case "", "Transfer-Encoding", "Content-Length", "Trailer":
+		return false
+	}
+	return isPlainName(name)
+}
+
+// close writes the head's end. first is how the content begins.
+func (w *inlineResponse) close(first []byte) {
+	w.open = false
+	b := w.sc.out
+	if w.untyped && len(first) > 0 {
+		b = append(append(append(b, "Content-Type: "...), http.DetectContentType(first)...), "\r\n"...)
+	}
+	if w.length < 0 && !w.head && bodyAllowed(w.status) {
+		w.chunked = true
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	w.sc.out = append(b, "\r\n"...)
+}
+
+// Write implements http.ResponseWriter.
+func (w *inlineResponse) Write(p []byte) (int, error) {
+	if w.status == 0 && w.err == nil {
+		w.WriteHeader(http.StatusOK)
+	}
+	switch {
+	case w.err != nil:
+		return 0, w.err
+	case len(p) == 0:
+		return 0, nil
+	case !bodyAllowed(w.status):
+		return 0, http.ErrBodyNotAllowed
+	}
+	w.written += int64(len(p))
+	if w.length >= 0 && w.written > w.length {
+		return 0, http.ErrContentLength
+	}
+	if w.open && w.length < 0 && w.written <= maxHeld {
+		w.held = append(w.held, p...)
+		return len(p), nil
+	}
+	w.release(p)
+	w.content(p)
+	return len(p), w.err
+}
+
+// release closes the head, if it is open, and writes what was held back. next is
+// what comes behind that.
+func (w *inlineResponse) release(next []byte) {
+	if !w.open {
+		return
+	}
+	held := w.held
+	w.held = nil
+	if len(held) > 0 {
+		next = held
+	}
+	w.close(next)
+	w.content(held)
+}
+
+// content writes some of it.
+func (w *inlineResponse) content(p []byte) {
+	if w.head || len(p) == 0 || w.err != nil {
+		return
+	}
+	if w.chunked {
+		w.sc.out = strconv.AppendInt(w.sc.out, int64(len(p)), 16)
+		w.sc.out = append(w.sc.out, "\r\n"...)
+	}
+	if len(w.sc.out)+len(p) <= inlineCopy {
+		w.sc.out = append(w.sc.out, p...)
+	} else {
+		_, err := w.c.put(w.sc, p)
+		w.wrote(err)
+	}
+	if w.chunked {
+		w.sc.out = append(w.sc.out, "\r\n"...)
+	}
+}
+
+// Flush implements http.Flusher.
+func (w *inlineResponse) Flush() { _ = w.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (w *inlineResponse) FlushError() error {
+	if w.status == 0 && w.err == nil {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.err == nil {
+		w.release(nil)
+		w.flushOut()
+	}
+	return w.err
+}
+
+// flushOut sends what has gathered.
+func (w *inlineResponse) flushOut() {
+	if w.err != nil || len(w.sc.out) == 0 {
+		return
+	}
+	_, err := w.c.put(w.sc, nil)
+	w.wrote(err)
+}
+
+// wrote is told that what had gathered was written, or why it could not be: the
+// client has left then.
+func (w *inlineResponse) wrote(err error) {
+	w.sc.out = w.sc.out[:0]
+	if err != nil {
+		w.err = err
+		w.cancel()
+	}
+}
+
+// finish writes what is left, as the handler has written all of it. After an error
+// nothing may follow on the connection.
+func (w *inlineResponse) finish() error {
+	if w.status == 0 && w.err == nil {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.err != nil {
+		return w.err
+	}
+	if w.open && w.length < 0 && !w.trails && bodyAllowed(w.status) && (!w.head || len(w.held) > 0) {
+		w.length = w.written
+		w.field("Content-Length", []string{strconv.FormatInt(w.length, 10)})
+	}
+	w.release(nil)
+	if w.chunked {
+		w.sc.out = append(w.sc.out, "0\r\n"...)
+		w.trailers()
+		w.sc.out = append(w.sc.out, "\r\n"...)
+	}
+	w.flushOut()
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.ends, !w.head && bodyAllowed(w.status) && w.length >= 0 && w.length != w.written:
+		return errEnds
+	}
+	return nil
+}
+
+// trailers writes the fields that follow the content: those that were announced,
+// and those that are named so.
+func (w *inlineResponse) trailers() {
+	for _, name := range w.trailer {
+		w.field(name, w.header[name])
+	}
+	for name, values := range w.header {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && isTrailer(name) {
+			w.field(name, values)
+		}
+	}
+}
