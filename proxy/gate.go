@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"surrogate/proxy/socket"
 )
 
 // A gate is a socket of which can be known that nothing has come in. Its reader
@@ -45,7 +47,7 @@ type gate struct {
 func newGate(c net.Conn, records bool) *gate {
 	g := &gate{Conn: c, records: records}
 	g.changed.L = &g.mu
-	if s, ok := c.(syscall.Conn); ok && canPeek {
+	if s, ok := c.(syscall.Conn); ok && socket.Can {
 		if raw, err := s.SyscallConn(); err == nil {
 			g.raw, g.taking, g.looking = raw, g.take, g.look
 		}
@@ -76,7 +78,7 @@ func (g *gate) Read(b []byte) (int, error) {
 func (g *gate) take(fd uintptr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, err := readNow(fd, g.into)
+	n, err := socket.Read(fd, g.into)
 	if err == syscall.EAGAIN {
 		if g.nowait {
 			g.n, g.err = 0, os.ErrDeadlineExceeded
@@ -87,7 +89,7 @@ func (g *gate) take(fd uintptr) bool {
 		return false
 	}
 	g.waiting, g.between = false, true
-	g.n, g.err = max(n, 0), nil
+	g.n, g.err = n, nil
 	switch {
 	case err != nil:
 		g.err = &net.OpError{Op: "read", Net: "tcp", Source: g.LocalAddr(), Addr: g.RemoteAddr(), Err: os.NewSyscallError("read", err)}
@@ -130,7 +132,7 @@ func (g *gate) empty() bool {
 	return g.raw.Control(g.looking) == nil && !g.pending
 }
 
-func (g *gate) look(fd uintptr) { g.pending = peekNow(fd) != syscall.EAGAIN }
+func (g *gate) look(fd uintptr) { g.pending = socket.Peek(fd) != syscall.EAGAIN }
 
 // CloseWrite is what ends one direction of a tunnel.
 func (g *gate) CloseWrite() error { return closeWrite(g.Conn) }

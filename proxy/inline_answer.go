@@ -158,7 +158,7 @@ func (c *inlineConn) put(sc *scratch, body []byte) (int64, error) {
 	switch {
 	case len(body) <= inlineCopy:
 		sc.out = append(sc.out, body...)
-		n, err := c.Conn.Write(sc.out)
+		n, err := c.write(sc.out)
 		return int64(n), err
 	case c.secure != nil:
 		return c.secure.send(sc, body)

@@ -113,7 +113,15 @@ func (c *inlineConn) Write(p []byte) (int, error) {
 	if h := c.http2.Load(); h != nil {
 		return h.write(p)
 	}
-	return c.Conn.Write(p)
+	return c.write(p)
+}
+
+// write is what writes to the client, by one goroutine at a time.
+func (c *inlineConn) write(p []byte) (int, error) {
+	if c.secure != nil {
+		return c.Conn.Write(p)
+	}
+	return c.raw.write(c.Conn, p)
 }
 
 // begun answers a new connection until there is something for net/http.

@@ -148,7 +148,7 @@ func (h *http2Conn) sendSome(sc *scratch, rs []reply, p *place) (err error) {
 		defer c.Conn.SetWriteDeadline(time.Time{}) // net/http has none on a connection
 	}
 	if err == nil && len(sc.out) > 0 {
-		_, err = c.Conn.Write(sc.out)
+		_, err = c.write(sc.out)
 	}
 	if !c.moves(stateAnswering, stateOpen) {
 		err = net.ErrClosed

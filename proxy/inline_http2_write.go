@@ -19,7 +19,7 @@ func (h *http2Conn) write(p []byte) (int, error) {
 	}()
 	if h.frame.rest >= len(p) && h.frame.at.kind == frameData { // more of a long one
 		h.frame.follow(p)
-		return h.c.Conn.Write(p)
+		return h.c.write(p)
 	}
 	sc := newScratch()
 	defer sc.free()
@@ -47,7 +47,7 @@ func (h *http2Conn) write(p []byte) (int, error) {
 	}
 	sc.out = out[:0]
 	if len(out) > 0 {
-		if _, err := h.c.Conn.Write(out); err != nil {
+		if _, err := h.c.write(out); err != nil {
 			return 0, err
 		}
 	}

@@ -198,7 +198,7 @@ func inlineDrain(t *testing.T, secure bool) {
 	s := newSocketed(t, h, secure)
 
 	fresh, used := s.dial(t), s.dial(t) // one that net/http knows nothing of, and one it does
-	served := s.dial(t) // and one whose misses it knows nothing of
+	served := s.dial(t)                 // and one whose misses it knows nothing of
 	for c, text := range map[halfCloser]string{fresh: ask("GET", "/page"), served: ask("GET", "/none"), used: ask("POST", "/none", "Content-Length: 0")} {
 		say(t, c, text)
 		hear(t, bufio.NewReader(c), "GET")

@@ -37,7 +37,8 @@ type secured struct {
 
 // newSecured is a connection whose handshake is to come.
 func newSecured(nc net.Conn, from *inlineListener) *inlineConn {
-	s := &secured{under: underTLS{Conn: nc}}
+	s := new(secured)
+	s.under = underTLS{Conn: nc, raw: &s.raw}
 	s.tls = tls.Server(&s.under, from.config)
 	c := &s.inlineConn
 	c.Conn, c.in, c.from, c.secure = s.tls, from.in, from, s
@@ -149,8 +150,11 @@ func (s *secured) send(sc *scratch, body []byte) (int64, error) {
 // the tls.Conn has what it has read already, and waits for nothing.
 type underTLS struct {
 	net.Conn
+	raw *rawConn
 	dry bool
 }
+
+func (u *underTLS) Write(p []byte) (int, error) { return u.raw.write(u.Conn, p) }
 
 func (u *underTLS) Read(p []byte) (int, error) {
 	if u.dry {

@@ -18,8 +18,9 @@ import (
 var doors = map[string][]string{
 	"surrogate/cmd/surrogate":    {"config", "proxy", "purge", "store", "store/memstore", "store/redisstore", "store/tierstore", "warm"},
 	"surrogate/config":           {},
-	"surrogate/proxy":            {"store", "proxy/http1"},
-	"surrogate/proxy/http1":      {},
+	"surrogate/proxy":            {"store", "proxy/http1", "proxy/socket"},
+	"surrogate/proxy/http1":      {"proxy/socket"},
+	"surrogate/proxy/socket":     {},
 	"surrogate/purge":            {"store"},
 	"surrogate/warm":             {"store"},
 	"surrogate/store":            {},
@@ -38,6 +39,7 @@ var doors = map[string][]string{
 // testDoors are those that tests have besides.
 var testDoors = map[string][]string{
 	"surrogate/proxy":         {"proxy", "purge", "store/memstore", "store/redisstore", "store/redisstore/redistest", "store/storetest", "store/tierstore"},
+	"surrogate/proxy/socket":  {"proxy/socket"},
 	"surrogate/purge":         {"purge", "store/memstore", "store/storetest"},
 	"surrogate/warm":          {"warm", "proxy", "purge", "store/memstore", "store/storetest"},
 	"surrogate/store":         {"store"},

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"surrogate/proxy/socket"
 )
 
 // A link is one connection to the origin. It belongs to the goroutine whose
@@ -74,7 +76,7 @@ func (m *room) free() {
 func newLink(c *Client, nc net.Conn) *link {
 	l := &link{c: c, conn: nc}
 	l.stop = l.interrupt
-	if s, ok := nc.(syscall.Conn); ok && canLook {
+	if s, ok := nc.(syscall.Conn); ok && socket.Can {
 		if raw, err := s.SyscallConn(); err == nil {
 			l.raw, l.turn = raw, l.takeTurn
 		}
@@ -88,9 +90,9 @@ func (l *link) silent() bool {
 	silent := false
 	_ = l.raw.Control(func(fd uintptr) {
 		var b [64]byte
-		n, err := readNow(fd, b[:])
+		n, err := socket.Read(fd, b[:])
 		silent = err == syscall.EAGAIN
-		l.c.surplus(b[:max(n, 0)])
+		l.c.surplus(b[:n])
 	})
 	return silent
 }
@@ -213,20 +215,20 @@ func (l *link) send(streams bool) error {
 // takeTurn looks, writes and reads, and reports whether the wait is over.
 func (l *link) takeTurn(fd uintptr) bool {
 	if l.step == stepLook {
-		n, err := readNow(fd, l.room.in)
+		n, err := socket.Read(fd, l.room.in)
 		if err != syscall.EAGAIN {
-			l.n, l.err = max(n, 0), errStale
+			l.n, l.err = n, errStale
 			return true
 		}
 		l.step = stepWrite
 	}
 	if l.step == stepWrite {
-		n, err := writeNow(fd, l.out)
+		n, err := socket.Write(fd, l.out)
 		if err != nil && err != syscall.EAGAIN {
 			l.err = l.failed("write", err)
 			return true
 		}
-		if l.out = l.out[max(n, 0):]; len(l.out) > 0 {
+		if l.out = l.out[n:]; len(l.out) > 0 {
 			return true
 		}
 		l.step = stepRead
@@ -235,11 +237,11 @@ func (l *link) takeTurn(fd uintptr) bool {
 			return false
 		}
 	}
-	n, err := readNow(fd, l.room.in[l.w:])
+	n, err := socket.Read(fd, l.room.in[l.w:])
 	if err == syscall.EAGAIN {
 		return false
 	}
-	l.n = max(n, 0)
+	l.n = n
 	switch {
 	case err != nil:
 		l.err = l.failed("read", err)

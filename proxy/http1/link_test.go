@@ -45,14 +45,13 @@ func TestDeadlineOfAnEarlierExchange(t *testing.T) {
 	}
 	r := request(t.Context(), "GET", "", false)
 	r.Header.Set("X-Slow", "1")
-	was := soon()
-	go func() { <-was; passed <- true }()
+	passing := func(was <-chan time.Time) { <-was; passed <- true }
+	go passing(soon())
 	resp, err := c.RoundTrip(r, "/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	was = soon()
-	go func() { <-was; passed <- true }()
+	go passing(soon())
 	if b, err := io.ReadAll(resp.Body); string(b) != "abc" || err != nil {
 		t.Errorf("%q, %v", b, err)
 	}
