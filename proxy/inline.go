@@ -28,8 +28,9 @@ type Inline struct {
 
 // Inline makes s answer plain requests inline on the connections of every listener that
 // is passed through Listener or SecureListener: hits by itself, others by calling the
-// handler. That has to be p, or to pass GET and HEAD on to p as they are. Call it before
-// s serves; s is to be configured by then.
+// handler. That has to be p, or to pass GET and HEAD on to p as they are. s is asked for
+// the contexts of connections once more than by net/http, and its ConnState hears nothing
+// of what is answered inline. Call it before s serves; s is to be configured by then.
 func (p *Proxy) Inline(s *http.Server) *Inline {
 	in := &Inline{proxy: p, server: s, idle: offeredWhenIdle(), early: make(map[*inlineConn]struct{}), closing: make(map[*inlineConn]struct{})}
 	in.peeker, _ = p.store.(store.Peeker)
@@ -69,8 +70,8 @@ func withTLS(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Listener returns l with connections that answer hits. It returns l itself
-// where there is nothing to answer them from.
+// Listener returns l with connections that answer plain requests. It returns l itself
+// where there is nothing to answer hits from.
 func (in *Inline) Listener(l net.Listener) net.Listener {
 	if in.peeker == nil {
 		return l
@@ -158,9 +159,13 @@ func (l *inlineListener) give(a accepted) bool {
 	}
 }
 
-// welcome answers a connection's hits until it asks for something else, as which
-// net/http has it then.
-func (l *inlineListener) welcome(c *inlineConn, as net.Conn) { l.hand(c, as, c.begun()) }
+// welcome answers a connection until it asks for something that is not plain. net/http
+// has it then, as what it is to that.
+func (l *inlineListener) welcome(c *inlineConn, as net.Conn) {
+	err := errAborted // what it stays if a handler ends the goroutine
+	defer func() { l.hand(c, as, err) }()
+	err = c.begun()
+}
 
 // hand gives a new connection to net/http, unless there was an error.
 func (l *inlineListener) hand(c *inlineConn, as net.Conn, err error) {
@@ -221,7 +226,7 @@ func (in *Inline) Cut() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for c := range in.closing {
-		c.ended()
 		c.socket().Close()
+		c.ended()
 	}
 }

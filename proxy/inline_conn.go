@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// An inlineConn is a connection that answers hits by itself: at first all that
-// come, and from when an http.Server has it, those that come when the server
+// An inlineConn is a connection that answers plain requests by itself: at first all
+// that come, and from when an http.Server has it, those that come when the server
 // reads the next request. All but Close is called by one goroutine at a time, as
 // net/http does; over HTTP/2 see http2Conn.
 type inlineConn struct {
@@ -202,6 +202,9 @@ func (c *inlineConn) answerUntil() error {
 				return err
 			case n > 0:
 				c.rest = c.rest[n:]
+				if s := c.serving.Load(); s != nil && s.isAhead && len(c.rest) > 0 {
+					c.rest = append(c.rest, s.take()) // there is room, or nobody had watched
+				}
 				continue
 			case !c.last.IsZero():
 				// The deadline that is set is that of an earlier request.

@@ -180,10 +180,8 @@ func TestInlineHTTP2ReadsOn(t *testing.T) { bothWays(t, inlineHTTP2ReadsOn) }
 func inlineHTTP2ReadsOn(t *testing.T, secure bool) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
-	s := newSocketed(t, h, secure)
-	next := s.server.Handler
 	full, up, gone := make(chan bool), make(chan string, 1), make(chan bool, 1)
-	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := newSocketedFor(t, h, secure, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/down":
 			begun := time.AfterFunc(200*time.Millisecond, func() { close(full) }) // nothing was written for so long
@@ -198,7 +196,7 @@ func inlineHTTP2ReadsOn(t *testing.T, secure bool) {
 			b, _ := io.ReadAll(r.Body)
 			up <- string(b)
 		default:
-			next.ServeHTTP(w, r)
+			h.public.ServeHTTP(w, r)
 		}
 	})
 	conn := s.dialFor(t, "h2")

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // An inlineResponse is a handler's way to the client over HTTP/1.1, to which it does
@@ -46,7 +48,7 @@ func newInlineResponse(c *inlineConn, sc *scratch, r *http.Request, cancel conte
 }
 
 // forget ends it: nothing reaches the client, or the scratch, by it any more.
-func (w *inlineResponse) forget() { w.err, w.sc, w.c = errHandled, nil, nil }
+func (w *inlineResponse) forget() { w.err, w.sc, w.c = errGiven, nil, nil }
 
 // Header implements http.ResponseWriter.
 func (w *inlineResponse) Header() http.Header { return w.header }
@@ -54,41 +56,41 @@ func (w *inlineResponse) Header() http.Header { return w.header }
 // WriteHeader implements http.ResponseWriter.
 func (w *inlineResponse) WriteHeader(status int) {
 	switch {
-	case status < 100 || status > 999:
-		panic(fmt.Sprintf("proxy: no status can be %d", status))
 	case w.err != nil:
 	case w.status != 0:
 		w.c.in.logf("proxy: a response was given the status %d after %d", status, w.status)
+	case status < 100 || status > 999:
+		panic(fmt.Sprintf("proxy: no status can be %d", status))
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		w.startLine(status)
 		w.fields(func(name string) bool { return name != "Content-Length" && name != "Transfer-Encoding" })
 		w.sc.out = append(w.sc.out, "\r\n"...)
 		w.flushOut()
 	default:
-		w.begin(status)
+		w.openHead(status)
 	}
 }
 
-// begin writes the head as far as it is known, which nothing changes any more.
-func (w *inlineResponse) begin(status int) {
+// openHead writes the head as far as it is known, which nothing changes any more.
+func (w *inlineResponse) openHead(status int) {
 	w.status, w.open = status, true
 	h := w.header
-	if v := h.Get("Content-Length"); v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err == nil && n >= 0 {
+	if v := h["Content-Length"]; len(v) > 0 {
+		n, err := strconv.ParseInt(v[0], 10, 64)
+		if err == nil && n >= 0 && len(v) == 1 {
 			w.length = n
 		} else {
 			w.c.in.logf("proxy: a response has the Content-Length %q", v)
-			delete(h, "Content-Length")
 		}
 	}
 	_, typed := h["Content-Type"]
 	w.untyped = !typed && h.Get("Content-Encoding") == "" && bodyAllowed(status)
-	w.ends = w.c.state.Load() >= stateClosing || headerHasToken(h["Connection"], "close")
+	asked := headerHasToken(h["Connection"], "close")
+	w.ends = asked || w.c.state.Load() >= stateClosing
 	w.trails = h["Trailer"] != nil
 	for _, v := range h["Trailer"] {
 		for name := range strings.SplitSeq(v, ",") {
-			if name = http.CanonicalHeaderKey(trim(name)); isTrailer(name) {
+			if name = http.CanonicalHeaderKey(trim(name)); isPlainName(name) && httpguts.ValidTrailerHeader(name) {
 				w.trailer = append(w.trailer, name)
 			}
 		}
@@ -97,11 +99,13 @@ func (w *inlineResponse) begin(status int) {
 	w.fields(func(name string) bool {
 		switch name {
 		case "Content-Length":
-			return bodyAllowed(status)
+			return bodyAllowed(status) && w.length >= 0
 		case "Content-Type":
 			return status != http.StatusNotModified
-		case "Transfer-Encoding", "Connection":
-			return false
+		case "Connection":
+			return asked || !w.ends
+		case "Transfer-Encoding":
+			return false // closeHead says that
 		}
 		later := strings.HasPrefix(name, http.TrailerPrefix)
 		w.trails = w.trails || later
@@ -112,7 +116,7 @@ func (w *inlineResponse) begin(status int) {
 		w.sc.out = time.Now().UTC().AppendFormat(w.sc.out, http.TimeFormat)
 		w.sc.out = append(w.sc.out, "\r\n"...)
 	}
-	if w.ends {
+	if w.ends && !asked {
 		w.sc.out = append(w.sc.out, "Connection: close\r\n"...)
 	}
 }
@@ -155,17 +159,8 @@ func (w *inlineResponse) field(name string, values []string) {
 // blanks makes a value one that has one line.
 var blanks = strings.NewReplacer("\n", " ", "\r", " ")
 
-// isTrailer reports whether a field may follow the content (RFC 9110, section 6.5.1).
-func isTrailer(name string) bool {
-	switch name {
-	case "", "Transfer-Encoding", "Content-Length", "Trailer":
-		return false
-	}
-	return isPlainName(name)
-}
-
-// close writes the head's end. first is how the content begins.
-func (w *inlineResponse) close(first []byte) {
+// closeHead writes the head's end. first is how the content begins.
+func (w *inlineResponse) closeHead(first []byte) {
 	w.open = false
 	b := w.sc.out
 	if w.untyped && len(first) > 0 {
@@ -195,13 +190,12 @@ func (w *inlineResponse) Write(p []byte) (int, error) {
 	if w.length >= 0 && w.written > w.length {
 		return 0, http.ErrContentLength
 	}
-	if w.open && w.length < 0 && w.written <= maxHeld {
+	if w.open && (w.length < 0 || w.untyped) && w.written <= maxHeld {
 		w.held = append(w.held, p...)
 		return len(p), nil
 	}
 	w.release(p)
-	w.content(p)
-	return len(p), w.err
+	return w.content(p), w.err
 }
 
 // release closes the head, if it is open, and writes what was held back. next is
@@ -212,31 +206,41 @@ func (w *inlineResponse) release(next []byte) {
 	}
 	held := w.held
 	w.held = nil
-	if len(held) > 0 {
-		next = held
+	first := held
+	if w.untyped && len(first) < sniffed {
+		first = append(slices.Clip(first), next[:min(len(next), sniffed)]...)
 	}
-	w.close(next)
+	w.closeHead(first)
 	w.content(held)
 }
 
-// content writes some of it.
-func (w *inlineResponse) content(p []byte) {
-	if w.head || len(p) == 0 || w.err != nil {
-		return
+// sniffed is how much of a content tells its type.
+const sniffed = 512
+
+// content writes some of it, and returns how much was or will be.
+func (w *inlineResponse) content(p []byte) (n int) {
+	switch {
+	case w.err != nil:
+		return 0
+	case w.head || len(p) == 0:
+		return len(p)
 	}
 	if w.chunked {
 		w.sc.out = strconv.AppendInt(w.sc.out, int64(len(p)), 16)
 		w.sc.out = append(w.sc.out, "\r\n"...)
 	}
-	if len(w.sc.out)+len(p) <= inlineCopy {
+	n = len(p)
+	if before := len(w.sc.out); before+n <= inlineCopy {
 		w.sc.out = append(w.sc.out, p...)
 	} else {
-		_, err := w.c.put(w.sc, p)
+		all, err := w.c.put(w.sc, p)
+		n = max(0, int(all)-before)
 		w.wrote(err)
 	}
 	if w.chunked {
 		w.sc.out = append(w.sc.out, "\r\n"...)
 	}
+	return n
 }
 
 // Flush implements http.Flusher.
@@ -303,14 +307,29 @@ func (w *inlineResponse) finish() error {
 }
 
 // trailers writes the fields that follow the content: those that were announced,
-// and those that are named so.
+// and those that are named so. What may not do so (RFC 9110, section 6.5.1) does not;
+// net/http looks at those that were announced only.
 func (w *inlineResponse) trailers() {
 	for _, name := range w.trailer {
 		w.field(name, w.header[name])
 	}
-	for name, values := range w.header {
-		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && isTrailer(name) {
-			w.field(name, values)
+	names := w.sc.names[:0]
+	for name := range w.header {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && isPlainName(name) && httpguts.ValidTrailerHeader(name) {
+			names = append(names, name)
 		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		w.field(name, w.header[http.TrailerPrefix+name])
+	}
+	clear(names)
+	w.sc.names = names[:0]
+}
+
+// breakOff sends what has gathered of a response that was given up.
+func (w *inlineResponse) breakOff() {
+	if w.status != 0 && !w.open {
+		w.flushOut()
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -37,6 +36,7 @@ const lookAfter = 10 * time.Millisecond
 
 var (
 	errAborted = errors.New("proxy: the handler has given up its response")
+	errGiven   = errors.New("proxy: the handler has returned, and its response was given")
 	errEnds    = errors.New("proxy: the connection ends with this response")
 )
 
@@ -61,16 +61,10 @@ func (c *inlineConn) serve(b []byte, sc *scratch, now *time.Time) (int, error) {
 	if !c.moves(stateLooking, stateAnswering) {
 		return 0, net.ErrClosed
 	}
+	defer sc.hit.forget()
 	err := c.deadlineToWrite()
 	if err == nil {
-		watched := len(c.rest) == len(b) // else there is more to be read, whoever has left
-		if watched {
-			s.begin(cancel)
-		}
 		err = s.handle(newInlineResponse(c, sc, r, cancel), r)
-		if watched {
-			s.end()
-		}
 	}
 	c.answered = true
 	*now = now.Add(time.Since(*now))
@@ -100,7 +94,7 @@ func (l *inlineListener) context() context.Context {
 	l.once.Do(func() {
 		l.ctx = context.Background()
 		if base := l.in.server.BaseContext; base != nil {
-			l.ctx = base(l.Listener)
+			l.ctx = base(l)
 		}
 		l.ctx = context.WithValue(l.ctx, http.ServerContextKey, l.in.server)
 	})
@@ -109,17 +103,28 @@ func (l *inlineListener) context() context.Context {
 
 // handle calls the handler. After an error the connection is to end.
 func (s *serving) handle(w *inlineResponse, r *http.Request) (err error) {
+	returned := false
+	s.begin(w.cancel)
 	defer func() {
-		if p := recover(); p != nil {
-			if p != http.ErrAbortHandler {
-				s.c.in.logf("proxy: panic serving %s: %v\n%s", s.remote, p, debug.Stack())
-			}
+		p := recover()
+		if p != nil && p != http.ErrAbortHandler {
+			s.c.in.logf("proxy: panic serving %s: %v\n%s", s.remote, p, debug.Stack())
+		}
+		if !returned {
+			w.breakOff()
 			err = errAborted
 		}
 		w.forget()
+		s.end()
+		if !returned && p == nil { // runtime.Goexit: who called us ends, and closes the connection
+			s.c.moves(stateAnswering, stateOpen)
+		}
 	}()
 	s.c.in.server.Handler.ServeHTTP(w, r)
-	return w.finish()
+	w.cancel()
+	err = w.finish()
+	returned = true
+	return err
 }
 
 // request is what net/http would make of the bytes of one that parsePlain took, nil
@@ -171,6 +176,9 @@ func (c *inlineConn) request(ctx context.Context, b []byte, a *plainAsk) *http.R
 
 // begin is told that a request is served, and what to call should its client leave.
 func (s *serving) begin(leave context.CancelFunc) {
+	if rest := s.c.rest; len(rest) == cap(rest) {
+		return // so much has come behind it that there is no room for what watch reads
+	}
 	s.mu.Lock()
 	s.leave = leave
 	s.mu.Unlock()
@@ -195,11 +203,11 @@ func (s *serving) end() {
 }
 
 // watch reads for the client's leaving. A byte that comes in place of that is the
-// next request's; who sends that is there.
+// next request's, behind what has been read of that; who sends it is there.
 func (s *serving) watch() {
 	s.mu.Lock()
 	leave := s.leave
-	if leave == nil || s.over != nil {
+	if leave == nil || s.over != nil { // the timer was late
 		s.mu.Unlock()
 		return
 	}
@@ -208,19 +216,24 @@ func (s *serving) watch() {
 	_ = s.c.Conn.SetReadDeadline(time.Time{})
 	s.mu.Unlock()
 	defer close(over)
-	n, err := s.c.Conn.Read(s.ahead[:])
-	switch {
+	switch n, err := s.c.Conn.Read(s.ahead[:]); {
 	case n > 0:
 		s.isAhead = true
-	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+	case err != nil: // end's deadline, too, with which the request is over
 		leave()
 	}
 }
 
-// behind puts what watch has read in front of what else has come.
+// take returns what watch has read.
+func (s *serving) take() byte {
+	s.isAhead = false
+	return s.ahead[0]
+}
+
+// behind puts that in front of what else has come.
 func (s *serving) behind() (*scratch, int, error) {
 	sc, c := newScratch(), s.c
-	sc.in[0], s.isAhead = s.ahead[0], false
+	sc.in[0] = s.take()
 	if c.secure != nil {
 		return sc, 1 + c.secure.readOn(sc.in[1:]), nil
 	}

@@ -183,9 +183,19 @@ var responses = []struct {
 	{"an unknown status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(299) }},
 	{"a status of our own", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(999) }},
 	{"no status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(99) }},
+	{"a status, then none", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404); w.WriteHeader(0) }},
 	{"two", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404); w.WriteHeader(200) }},
 	{"something", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "something") }},
 	{"something HTML", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>guess") }},
+	{"HTML in pieces", func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "<ht")
+		io.WriteString(w, "ml>"+strings.Repeat(" ", 3000))
+	}},
+	{"HTML of known length, in pieces", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "7")
+		io.WriteString(w, "<ht")
+		io.WriteString(w, "ml>a")
+	}},
 	{"no type", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Content-Type"] = nil
 		io.WriteString(w, "<html>")
@@ -280,6 +290,7 @@ var responses = []struct {
 		w.Header().Set("Connection", "close")
 		io.WriteString(w, "abc")
 	}},
+	{"keep-alive", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "keep-alive") }},
 	{"close, of known length", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Connection", "close")
 		w.Header().Set("Content-Length", "3")
@@ -290,6 +301,13 @@ var responses = []struct {
 		io.WriteString(w, "abc")
 		w.Header().Set("X-Sum", "1")
 		w.Header().Add("X-Sum", "2")
+	}},
+	{"trailers that may not be", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Trailer", "Content-Type, Connection, Authorization, If-Match, Cache-Control, Host, X-Sum")
+		io.WriteString(w, "abc")
+		for _, name := range []string{"Content-Type", "Connection", "Authorization", "If-Match", "Cache-Control", "Host", "X-Sum"} {
+			w.Header().Set(name, "late")
+		}
 	}},
 	{"trailers that are not", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "abc")
@@ -315,7 +333,6 @@ var responses = []struct {
 	{"given up in the middle", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "abc")
 		w.(http.Flusher).Flush()
-		io.WriteString(w, "def")
 		panic(http.ErrAbortHandler)
 	}},
 	{"given up in the middle of a known length", func(w http.ResponseWriter, _ *http.Request) {
@@ -340,7 +357,7 @@ var responses = []struct {
 // FuzzInlineResponse makes a handler of bytes, which does whatever they come to, and
 // compares what its client is told.
 func FuzzInlineResponse(f *testing.F) {
-	for _, s := range []string{"", "h1w", "w1w2f", "cwww", "t1wT", "fW", "s3w", "s2f", "iw", "WW", "Wf", "cW", "kw", "hhhw", "p", "wfp", "ccw", "Tw", "WT", "dw"} {
+	for _, s := range []string{"", "h1w", "w1w2f", "cwww", "t1wT", "fW", "s3w", "s2f", "iw", "WW", "Wf", "cW", "kw", "hhhw", "p", "wfp", "ccw", "Tw", "WT", "dw", "HM", "HMW", "c7HM"} {
 		f.Add([]byte(s), true)
 		f.Add([]byte(s), false)
 	}
@@ -383,6 +400,10 @@ func act(w http.ResponseWriter, program []byte) {
 		switch c {
 		case 'w':
 			io.WriteString(w, "some more ")
+		case 'H':
+			io.WriteString(w, "<ht")
+		case 'M':
+			io.WriteString(w, "ml><p>")
 		case 'W':
 			io.WriteString(w, strings.Repeat("much more ", 200))
 		case 'V':
@@ -434,28 +455,31 @@ func inlineLeaving(t *testing.T, secure bool) {
 			}
 		})
 		defer s.close()
-		gone, stays := s.call(visitor, secure), s.call(visitor, secure)
+		gone, hasty, stays := s.call(visitor, secure), s.call(visitor, secure), s.call(visitor, secure)
 		gone.say(ask("GET", "/"))
+		hasty.say(ask("GET", "/") + ask("GET", "/next")[:20])
 		stays.say(ask("GET", "/"))
 		time.Sleep(time.Minute)
 		if left.Load() != 0 {
 			t.Fatal("nobody has left")
 		}
-		if secure {
-			gone.leave()
-		} else {
-			gone.await(false)
-			gone.wire.mu.Lock()
-			gone.open, gone.left = false, true
-			gone.wire.cond.Broadcast()
-			gone.wire.mu.Unlock()
-		}
-		synctest.Wait()
-		if left.Load() != 1 {
-			t.Error("it is not told that its client has left")
+		for i, k := range []*caller{gone, hasty} {
+			if secure {
+				k.leave()
+			} else {
+				k.await(false)
+				k.wire.mu.Lock()
+				k.open, k.left = false, true
+				k.wire.cond.Broadcast()
+				k.wire.mu.Unlock()
+			}
+			synctest.Wait()
+			if left.Load() != int64(i+1) {
+				t.Error("it is not told that its client has left")
+			}
 		}
 		time.Sleep(time.Hour - time.Minute + time.Second)
-		if left.Load() != 1 || done.Load() != 1 {
+		if left.Load() != 2 || done.Load() != 1 {
 			t.Errorf("%d have left, %d were served", left.Load(), done.Load())
 		}
 		// Its connection is as good as before.
@@ -475,9 +499,8 @@ func TestInlineLeavingSockets(t *testing.T) { bothWays(t, inlineLeavingSockets) 
 func inlineLeavingSockets(t *testing.T, secure bool) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
-	s := newSocketed(t, h, secure)
 	begun, ended := make(chan struct{}), make(chan error)
-	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := newSocketedFor(t, h, secure, func(w http.ResponseWriter, r *http.Request) {
 		begun <- struct{}{}
 		<-r.Context().Done()
 		_, err := w.Write(make([]byte, 1<<20)) // fails, or is for nobody
@@ -502,51 +525,70 @@ func inlineLeavingSockets(t *testing.T, secure bool) {
 func TestInlineAsksAhead(t *testing.T) { bothWays(t, inlineAsksAhead) }
 
 func inlineAsksAhead(t *testing.T, secure bool) {
+	next, third := ask("GET", "/next"), ask("GET", "/third", "X: "+strings.Repeat("x", 9000))
+	said := next + third
+	for _, cuts := range [][2]int{{0, 0}, {0, 1}, {0, 2}, {0, 10}, {0, len(next)}, {0, len(next) + 1}, {1, 1}, {1, 2}, {1, 10}, {10, 11}, {10, len(next)},
+		{len(next) - 1, len(next)}, {len(next) - 1, len(next) + 1}, {len(next), len(next)}, {len(next), len(next) + 1}, {len(next) + 10, len(next) + 100}, {len(said), len(said)}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newHandled(t, true, secure, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					time.Sleep(10 * time.Second)
+				}
+				io.WriteString(w, r.Method+" "+r.RequestURI+";")
+			})
+			defer s.close()
+			k := s.call(visitor, secure)
+			k.say(ask("GET", "/slow") + said[:cuts[0]]) // at once
+			time.Sleep(5 * time.Second)
+			k.say(said[cuts[0]:cuts[1]]) // meanwhile
+			time.Sleep(6 * time.Second)
+			k.say(said[cuts[1]:])
+			synctest.Wait()
+			var bodies []string
+			for _, text := range answersIn([]byte(k.heard()), true) {
+				_, body, _ := strings.Cut(text, "\n\n")
+				bodies = append(bodies, body)
+			}
+			if got := strings.Join(bodies, " "); strings.Count(got, ";") != 3 || !strings.Contains(got, "/slow") || strings.Index(got, "/next") > strings.Index(got, "/third") {
+				t.Errorf("cut at %d: %q", cuts, got)
+			}
+			k.Close()
+		})
+	}
+}
+
+// The same over sockets, where it need not be net/http that has it then.
+func TestInlineAsksAheadSockets(t *testing.T) { bothWays(t, inlineAsksAheadSockets) }
+
+func inlineAsksAheadSockets(t *testing.T, secure bool) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
-	s := newSocketed(t, h, secure)
 	began, goOn := make(chan struct{}), make(chan struct{})
-	var theirs atomic.Int64
-	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if byNetHTTP(w) {
-			theirs.Add(1)
-		}
+	s := newSocketedFor(t, h, secure, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			began <- struct{}{}
 			<-goOn
 		}
-		io.WriteString(w, r.Method+" "+r.RequestURI)
+		fmt.Fprint(w, r.Method, r.RequestURI, byNetHTTP(w))
 	})
-	next := ask("GET", "/next")
-	for cut := 0; cut <= len(next); cut += 3 {
-		c := s.dial(t)
-		r := bufio.NewReader(c)
+	c := s.dial(t)
+	r := bufio.NewReader(c)
+	for i := range 20 {
 		say(t, c, ask("GET", "/slow"))
 		<-began
-		time.Sleep(12 * time.Millisecond) // it is looked by now whether the client is there
-		if cut > 0 {
-			say(t, c, next[:cut])
+		if i%2 == 1 {
+			time.Sleep(15 * time.Millisecond) // most likely it is looked for its client's leaving by now
 		}
-		if cut%2 == 0 {
-			time.Sleep(time.Millisecond)
+		say(t, c, ask("GET", "/next"))
+		if i%2 == 1 {
+			time.Sleep(5 * time.Millisecond) // and the next request is found in place of that
 		}
 		goOn <- struct{}{}
-		if _, body := hear(t, r, "GET"); body != "GET /slow" {
-			t.Fatalf("cut at %d: %q", cut, body)
+		for _, want := range []string{"GET/slowfalse", "GET/nextfalse"} {
+			if _, body := hear(t, r, "GET"); body != want {
+				t.Fatalf("%q, not %q", body, want)
+			}
 		}
-		if cut < len(next) {
-			say(t, c, next[cut:])
-		}
-		if _, body := hear(t, r, "GET"); body != "GET /next" {
-			t.Fatalf("cut at %d: %q", cut, body)
-		}
-		say(t, c, ask("GET", "/again"))
-		if _, body := hear(t, r, "GET"); body != "GET /again" {
-			t.Fatalf("cut at %d: %q", cut, body)
-		}
-	}
-	if theirs.Load() == 0 {
-		t.Error("what comes in pieces is net/http's")
 	}
 }
 
@@ -555,64 +597,235 @@ func inlineAsksAhead(t *testing.T, secure bool) {
 func TestInlineServeDrain(t *testing.T) { bothWays(t, inlineServeDrain) }
 
 func inlineServeDrain(t *testing.T, secure bool) {
-	for _, first := range []string{"", ask("POST", "/", "Content-Length: 0")} { // net/http does not know it, or does
-		for _, cut := range []bool{false, true} {
-			h, _ := newInlineHouse(t)
-			s := newSocketed(t, h, secure)
-			began, goOn := make(chan struct{}), make(chan struct{})
-			s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	for _, c := range []struct {
+		name   string
+		first  string // before what is served: net/http knows the connection then
+		behind string
+		cut    bool
+	}{
+		{"net/http knows nothing of it", "", "", false},
+		{"net/http knows it", ask("POST", "/", "Content-Length: 0"), "", false},
+		{"net/http knows nothing of it, cut", "", "", true},
+		{"net/http knows it, cut", ask("POST", "/", "Content-Length: 0"), "", true},
+		{"nobody can look for the client's leaving, cut", "", strings.Repeat(ask("GET", "/next"), 1000), true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var ended error
+			goOn := make(chan struct{})
+			s := newHandled(t, true, secure, func(w http.ResponseWriter, r *http.Request) {
 				if r.Method == "GET" {
-					began <- struct{}{}
 					select {
 					case <-goOn:
 					case <-r.Context().Done():
+						ended = r.Context().Err()
 					}
 				}
 				io.WriteString(w, "all of it")
 			})
-			c := s.dial(t)
-			r := bufio.NewReader(c)
-			if first != "" {
-				say(t, c, first)
-				hear(t, r, "POST")
-			}
-			say(t, c, ask("GET", "/"))
-			<-began
-			if cut {
-				s.cutOff(t, 50*time.Millisecond)
-				if b, err := io.ReadAll(r); len(b) > 0 {
-					t.Errorf("%q %v came after the cut", b, err)
-				}
-				h.close()
-				continue
-			}
-			shut := make(chan error)
+			k := s.call(visitor, secure)
+			k.say(c.first)
+			synctest.Wait()
+			before := len(k.heard())
+			k.say(ask("GET", "/") + c.behind)
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			shut := make(chan error, 1)
 			go func() {
-				err := s.server.Shutdown(t.Context())
+				err := s.server.Shutdown(ctx)
 				if err == nil {
-					err = s.inline.Drain(t.Context())
+					err = s.inline.Drain(ctx)
 				}
 				shut <- err
 			}()
+			time.Sleep(30 * time.Second)
 			select {
 			case err := <-shut:
-				t.Errorf("it is drained while a request is served: %v", err)
-			case <-time.After(30 * time.Millisecond):
+				t.Errorf("%s: drained while a request is served: %v", c.name, err)
+			default:
 			}
-			goOn <- struct{}{}
-			resp, body := hear(t, r, "GET")
-			if body != "all of it" || !resp.Close {
-				t.Errorf("%q, and the connection ends: %v", body, resp.Close)
+			want := context.DeadlineExceeded
+			if !c.cut {
+				want = nil
+				goOn <- struct{}{}
 			}
-			if err := <-shut; err != nil {
-				t.Error(err)
+			if err := <-shut; err != want {
+				t.Errorf("%s: draining: %v", c.name, err)
 			}
-			if _, err := r.ReadByte(); err != io.EOF {
-				t.Error(err)
+			s.close()
+			synctest.Wait()
+			said := k.heard()[before:]
+			if c.cut != (ended != nil) || c.cut && said != "" {
+				t.Errorf("%s: the handler is told %v, its client %q", c.name, ended, said)
 			}
-			h.close()
-		}
+			if !c.cut && (!strings.Contains(said, "all of it") || !strings.Contains(said, "\r\nConnection: close\r\n")) {
+				t.Errorf("%s: its client is told %q", c.name, said)
+			}
+			if err := s.inline.Drain(t.Context()); err != nil {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			<-k.done
+		})
 	}
+}
+
+// A length that is none is not passed on, and does not keep the content from the
+// client.
+func TestInlineBadLengths(t *testing.T) {
+	for _, length := range [][]string{{"x"}, {"-3"}, {"", "3"}, {"3", "3"}, {"3", "4"}, {}, nil} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newHandled(t, true, false, func(w http.ResponseWriter, r *http.Request) {
+				w.Header()["Content-Length"] = length
+				io.WriteString(w, "abc")
+			})
+			defer s.close()
+			w := newWire(visitor, []byte(ask("GET", "/")), 0)
+			<-s.serve(w)
+			resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(w.output.Bytes())), nil)
+			if err != nil {
+				t.Fatalf("%q: %v in %q", length, err, w.output.String())
+			}
+			if b, err := io.ReadAll(resp.Body); string(b) != "abc" || err != nil || resp.ContentLength != 3 {
+				t.Errorf("%q: %q %v of %d", length, b, err, resp.ContentLength)
+			}
+		})
+	}
+}
+
+// The context of a request ends with its handler, or when its client cannot be
+// written to; nothing reaches a client by a response whose handler has returned.
+func TestInlineAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w0 http.ResponseWriter
+		var r0 *http.Request
+		var told []error
+		goOn := make(chan struct{})
+		s := newHandled(t, true, false, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/left" {
+				<-goOn
+				_, err := w.Write(make([]byte, 1<<20))
+				_, again := w.Write([]byte("more"))
+				told = append(told, err, again, http.NewResponseController(w).Flush(), r.Context().Err())
+				return
+			}
+			w0, r0 = w, r
+			io.WriteString(w, "all")
+			w.(http.Flusher).Flush() // so that there could be more
+		})
+		defer s.close()
+		k := s.call(visitor, false)
+		k.say(ask("GET", "/"))
+		synctest.Wait()
+		if r0.Context().Err() != context.Canceled {
+			t.Error("the context of a request that was served has not ended")
+		}
+		before := k.heard()
+		n, err := w0.Write([]byte("late"))
+		w0.WriteHeader(0)
+		w0.(http.Flusher).Flush()
+		if n != 0 || err == nil || k.heard() != before {
+			t.Errorf("%d bytes could be written afterwards, %v", n, err)
+		}
+		k.say(ask("GET", "/left"))
+		synctest.Wait()
+		k.Close()
+		goOn <- struct{}{}
+		synctest.Wait()
+		if len(told) != 4 || slices.Contains(told, nil) {
+			t.Errorf("who writes to a client that has left is told %v", told)
+		}
+	})
+}
+
+// What has been written of a response that is given up goes out, as a retry of
+// what was answered with nothing is not asked for by anybody.
+func TestInlineGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newHandled(t, true, false, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "9000")
+			w.Header().Set("Content-Type", "text/plain")
+			io.WriteString(w, strings.Repeat("x", 5000))
+			panic(http.ErrAbortHandler)
+		})
+		defer s.close()
+		k := s.call(visitor, false)
+		k.say(ask("GET", "/"))
+		<-k.done
+		if n := strings.Count(k.heard(), "x"); n < 5000 {
+			t.Errorf("%d bytes of the content went out", n)
+		}
+	})
+}
+
+// A client that does not take its response in the server's time is cut off, by
+// whomever it is written.
+func TestInlineWriteTimeout(t *testing.T) { bothWays(t, inlineWriteTimeout) }
+
+func inlineWriteTimeout(t *testing.T, secure bool) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, inline := range []bool{false, true} {
+			var err error
+			s := newHandled(t, inline, secure, func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(2 * time.Second)
+				_, err = w.Write(make([]byte, 1<<20))
+			})
+			s.server.WriteTimeout = time.Second
+			k := s.call(visitor, secure)
+			k.say(ask("GET", "/"))
+			<-k.done
+			synctest.Wait()
+			if err == nil || k.heard() != "" {
+				t.Errorf("inline %v: it could be written: %q", inline, k.heard())
+			}
+			s.close()
+		}
+	})
+}
+
+// A handler that ends its goroutine ends its connection, and nothing waits for it.
+func TestInlineGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, first := range []string{"", ask("POST", "/", "Content-Length: 0")} {
+			asked := 0
+			s := newHandled(t, true, false, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == "GET" {
+					asked++
+					runtime.Goexit()
+				}
+			})
+			k := s.call(visitor, false)
+			k.say(first)
+			synctest.Wait()
+			k.say(ask("GET", "/"))
+			<-k.done
+			if err := s.server.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := s.inline.Drain(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if asked != 1 {
+				t.Errorf("it was called %d times", asked)
+			}
+		}
+	})
+}
+
+// How large a head may be is for net/http to say.
+func TestInlineHeadLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, inline := range []bool{false, true} {
+			s := newHandled(t, inline, false, func(w http.ResponseWriter, r *http.Request) {})
+			s.server.MaxHeaderBytes = 100
+			k := s.call(visitor, false)
+			k.say(ask("GET", "/", "X: "+strings.Repeat("x", 6000)))
+			<-k.done
+			if got := k.heard(); !strings.HasPrefix(got, "HTTP/1.1 431 ") {
+				t.Errorf("inline %v: %q", inline, got)
+			}
+			s.close()
+		}
+	})
 }
 
 // A panic is logged with where it was, unless a handler gives up on purpose.

@@ -28,6 +28,11 @@ type socketed struct {
 }
 
 func newSocketed(t testing.TB, h *house, secure bool) *socketed {
+	return newSocketedFor(t, h, secure, h.public.ServeHTTP)
+}
+
+// newSocketedFor has a handler in place of the house's own for what is no hit.
+func newSocketedFor(t testing.TB, h *house, secure bool, handler http.HandlerFunc) *socketed {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +43,7 @@ func newSocketed(t testing.TB, h *house, secure bool) *socketed {
 	p.SetUnencryptedHTTP2(true)
 	p.SetHTTP2(secure)
 	s.server = &http.Server{
-		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.long.Add(1); h.public.ServeHTTP(w, r) }),
+		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.long.Add(1); handler(w, r) }),
 		Protocols: &p, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
 	}
 	s.inline = h.proxy.Inline(s.server)

@@ -322,8 +322,9 @@ func TestInlineBeforeHTTP2(t *testing.T) {
 		s := newWired(h, true)
 		defer s.close()
 		const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-		for piece := range 40 {
-			w := newWire(visitor, []byte(ask("GET", "/page")), 0)
+		for n := range 80 {
+			piece, first := n%40, []string{"/page", "/none"}[n/40]
+			w := newWire(visitor, []byte(ask("GET", first)), 0)
 			w.open = true
 			done := s.serve(w)
 			synctest.Wait()
@@ -336,7 +337,7 @@ func TestInlineBeforeHTTP2(t *testing.T) {
 			<-done
 			got := answersIn(w.output.Bytes(), true)
 			if len(got) != 2 || !strings.HasPrefix(got[1], "HTTP/1.1 400 ") {
-				t.Fatalf("in pieces of %d it is answered %q", piece, got)
+				t.Fatalf("after %s, in pieces of %d, it is answered %q", first, piece, got)
 			}
 		}
 	})

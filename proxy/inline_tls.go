@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// SecureListener returns l with connections that speak TLS, and answer hits. The
+// SecureListener returns l with connections that speak TLS, and answer plain requests. The
 // server serves it with Serve; its own TLSConfig is not asked. Like the server, config
 // may not be changed any more.
 func (in *Inline) SecureListener(l net.Listener, config *tls.Config) net.Listener {

@@ -41,6 +41,7 @@ func TestInlineSecureSites(t *testing.T) {
 		{"another's host, from a trusted proxy", inFront, strings.ReplaceAll(ask("GET", "/page"), "example", "example:8080"), 0},
 		{"the right host after another's", visitor, strings.ReplaceAll(ask("GET", "/page"), "example", "example:8080") + ask("GET", "/page"), 1},
 		{"HTTP/2 without ALPN", visitor, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1},
+		{"HTTP/2 after a miss", visitor, ask("GET", "/none") + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 2},
 		{"HTTP/2 in the middle", visitor, ask("GET", "/page") + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -220,11 +221,9 @@ func TestInlineDrainsHandshakes(t *testing.T) {
 func TestInlineSecureHTTP2(t *testing.T) {
 	h, _ := newInlineHouse(t)
 	defer h.close()
-	s := newSocketed(t, h, true)
-	next := s.server.Handler
 	told := make(chan *tls.ConnectionState, 3)
-	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r)
+	s := newSocketedFor(t, h, true, func(w http.ResponseWriter, r *http.Request) {
+		h.public.ServeHTTP(w, r)
 		told <- r.TLS
 	})
 	client := s.http2Client(t)

@@ -64,7 +64,7 @@ var doorways = map[string][]string{
 	"github.com/caddyserver/certmagic":   {"cmd/surrogate/acme.go"},
 	"go.uber.org/zap":                    {"cmd/surrogate/acme.go"},
 	"github.com/dunglas/httpsfv":         {"store/tag.go", "proxy/targeted.go", "proxy/search.go"},
-	"golang.org/x/net":                   {"warm/links.go", "proxy/inline_http2_hpack.go"},
+	"golang.org/x/net":                   {"warm/links.go", "proxy/inline_http2_hpack.go", "proxy/inline_response.go"},
 	"github.com/schollz/progressbar":     {"cmd/surrogate/progress.go"},
 	"github.com/VictoriaMetrics/metrics": {"proxy/metrics.go", "proxy/options.go", "purge/metrics.go", "purge/purger.go", "warm/metrics.go", "warm/warmer.go", "cmd/surrogate/metrics.go"},
 }

@@ -25,7 +25,7 @@ type front struct {
 	public, admin *http.Server
 	log           *slog.Logger
 
-	inline   *proxy.Inline // answers hits on the public addresses
+	inline   *proxy.Inline // answers plain requests on the public addresses
 	publicAt []net.Listener
 	secureAt []net.Listener // for HTTPS; served by public too
 	tls      *tls.Config    // that they speak
@@ -37,8 +37,8 @@ type front struct {
 	failed     chan error // a listener broke
 }
 
-// listen binds all addresses, or none of them. inline makes a server answer hits
-// by itself that public would answer.
+// listen binds all addresses, or none of them. inline makes a server answer what it can
+// without net/http.
 func listen(cfg *config.Config, public, admin http.Handler, inline func(*http.Server) *proxy.Inline, log *slog.Logger) (*front, error) {
 	f := &front{log: log, failed: make(chan error, len(cfg.Listen)+len(cfg.TLS.Listen)+1)}
 	for _, a := range cfg.Listen {
