@@ -324,7 +324,7 @@ var responses = []struct {
 		w.Header().Set("X-Sum", "1")
 	}},
 	{"an error", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad", 500) }},
-	{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }},
+	{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }},
 	{"a file", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "a.txt", time.Unix(1<<30, 0), strings.NewReader(strings.Repeat("0123456789", 5000)))
 	}},
