@@ -39,7 +39,7 @@
 //     the two together, answers compared field by field, and another one what
 //     comes of the same handler;
 //   - whether the client has left is looked at when its request has taken 10 ms, with
-//     a read like net/http's. What that reads of the next request is put in front of it;
+//     a read like net/http's. What that reads of the next request stays that;
 //   - that net/http has nothing left of an earlier request is known, not guessed:
 //     inlineConn.Read says by what, and inline_probe tries whether it is so;
 //   - an entry's head is looked at when it is stored ([store.Plain]), and copied

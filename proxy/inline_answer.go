@@ -176,6 +176,7 @@ func (c *inlineConn) refresh(h *inlineHit, b []byte, now time.Time) bool {
 	if r == nil {
 		return false
 	}
+	r.RemoteAddr = c.Conn.RemoteAddr().String()
 	q := c.in.proxy.newRequest(h.site, r, r.Host, r.RequestURI, now)
 	q.storable = true
 	c.in.proxy.refresh(q, &h.found, h.d)

@@ -113,10 +113,10 @@ func (c *inlineConn) Write(p []byte) (int, error) {
 	if h := c.http2.Load(); h != nil {
 		return h.write(p)
 	}
-	return c.write(p)
+	return c.Conn.Write(p) // who has taken the connection over may write from several goroutines
 }
 
-// write is what writes to the client, by one goroutine at a time.
+// write is what our side writes to the client with, by one goroutine at a time.
 func (c *inlineConn) write(p []byte) (int, error) {
 	if c.secure != nil {
 		return c.Conn.Write(p)

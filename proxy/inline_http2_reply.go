@@ -143,8 +143,7 @@ func (h *http2Conn) sendSome(sc *scratch, rs []reply, p *place) (err error) {
 	}
 	h.toPeer.limit(h.table.Load())
 	sc.out = h.toPeer.some(sc.out[:0], rs, p, h.last.Load())
-	if d := c.in.server.WriteTimeout; d > 0 {
-		err = c.Conn.SetWriteDeadline(time.Now().Add(d))
+	if err = c.deadlineToWrite(); c.in.server.WriteTimeout > 0 {
 		defer c.Conn.SetWriteDeadline(time.Time{}) // net/http has none on a connection
 	}
 	if err == nil && len(sc.out) > 0 {

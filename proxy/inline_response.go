@@ -62,8 +62,8 @@ func (w *inlineResponse) WriteHeader(status int) {
 	case status < 100 || status > 999:
 		panic(fmt.Sprintf("proxy: no status can be %d", status))
 	case status < 200 && status != http.StatusSwitchingProtocols:
-		w.startLine(status)
-		w.fields(func(name string) bool { return name != "Content-Length" && name != "Transfer-Encoding" })
+		w.sc.out = appendStatus(w.sc.out, status)
+		w.fields("", func(name string) bool { return name != "Content-Length" && name != "Transfer-Encoding" })
 		w.sc.out = append(w.sc.out, "\r\n"...)
 		w.flushOut()
 	default:
@@ -95,8 +95,8 @@ func (w *inlineResponse) openHead(status int) {
 			}
 		}
 	}
-	w.startLine(status)
-	w.fields(func(name string) bool {
+	w.sc.out = appendStatus(w.sc.out, status)
+	w.fields("", func(name string) bool {
 		switch name {
 		case "Content-Length":
 			return bodyAllowed(status) && w.length >= 0
@@ -121,25 +121,18 @@ func (w *inlineResponse) openHead(status int) {
 	}
 }
 
-func (w *inlineResponse) startLine(status int) {
-	if http.StatusText(status) != "" {
-		w.sc.out = appendStatus(w.sc.out, status)
-		return
-	}
-	w.sc.out = fmt.Appendf(w.sc.out, "HTTP/1.1 %03d status code %d\r\n", status, status)
-}
-
-// fields writes those that are to be, in the order of their names.
-func (w *inlineResponse) fields(is func(name string) bool) {
+// fields writes those whose names begin with a prefix, without that, and are to be, in
+// the order of their names.
+func (w *inlineResponse) fields(prefix string, is func(name string) bool) {
 	names := w.sc.names[:0]
 	for name := range w.header {
-		if is(name) && isPlainName(name) {
+		if name, ok := strings.CutPrefix(name, prefix); ok && is(name) && isPlainName(name) {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		w.field(name, w.header[name])
+		w.field(name, w.header[prefix+name])
 	}
 	clear(names)
 	w.sc.names = names[:0]
@@ -313,18 +306,7 @@ func (w *inlineResponse) trailers() {
 	for _, name := range w.trailer {
 		w.field(name, w.header[name])
 	}
-	names := w.sc.names[:0]
-	for name := range w.header {
-		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && isPlainName(name) && httpguts.ValidTrailerHeader(name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		w.field(name, w.header[http.TrailerPrefix+name])
-	}
-	clear(names)
-	w.sc.names = names[:0]
+	w.fields(http.TrailerPrefix, httpguts.ValidTrailerHeader)
 }
 
 // breakOff sends what has gathered of a response that was given up.

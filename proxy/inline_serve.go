@@ -58,6 +58,7 @@ func (c *inlineConn) serve(b []byte, sc *scratch, now *time.Time) (int, error) {
 	if r == nil {
 		return 0, nil
 	}
+	r.RemoteAddr = s.remote
 	if !c.moves(stateLooking, stateAnswering) {
 		return 0, net.ErrClosed
 	}
@@ -128,7 +129,8 @@ func (s *serving) handle(w *inlineResponse, r *http.Request) (err error) {
 }
 
 // request is what net/http would make of the bytes of one that parsePlain took, nil
-// where it is to say itself what it makes of them. It holds nothing of b.
+// where it is to say itself what it makes of them. It holds nothing of b, and lacks its
+// RemoteAddr.
 func (c *inlineConn) request(ctx context.Context, b []byte, a *plainAsk) *http.Request {
 	all := string(b)
 	method := http.MethodGet
@@ -159,18 +161,12 @@ func (c *inlineConn) request(ctx context.Context, b []byte, a *plainAsk) *http.R
 			values = values[1:]
 		}
 	}
-	remote := ""
-	if s := c.serving.Load(); s != nil {
-		remote = s.remote
-	} else {
-		remote = c.Conn.RemoteAddr().String()
-	}
 	var blank http.Request
 	r := blank.WithContext(ctx)
 	r.Method, r.URL, r.Host, r.RequestURI = method, u, host, target
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
 	r.Header, r.Body = header, http.NoBody
-	r.RemoteAddr, r.TLS = remote, c.tlsState()
+	r.TLS = c.tlsState()
 	return r
 }
 
