@@ -37,6 +37,7 @@ func (h *house) visit(path, want, cache string, fields ...string) *visit {
 	}
 	v := send(h.t, h.public, "GET", "http", shopHost, path, header, "", visitor)
 	<-v.done
+	synctest.Wait() // it is answered before what it brought is stored
 	if v.content() != want {
 		h.t.Errorf("the visitor of %s is shown %q, want %q", path, v.content(), want)
 	}
